@@ -1,0 +1,38 @@
+//go:build !linux
+
+package process
+
+import (
+	"context"
+	"time"
+)
+
+// Process cannot be had on this operating system.
+type Process struct{}
+
+// Start answers ErrUnsupported.
+func Start(Spec) (*Process, error) { return nil, ErrUnsupported }
+
+// PID is 0.
+func (*Process) PID() int { return 0 }
+
+// Alive is false.
+func (*Process) Alive() bool { return false }
+
+// Kill answers ErrUnsupported.
+func (*Process) Kill() error { return ErrUnsupported }
+
+// Stop answers ErrUnsupported.
+func (*Process) Stop(time.Duration) error { return ErrUnsupported }
+
+// Pause answers ErrUnsupported.
+func (*Process) Pause() error { return ErrUnsupported }
+
+// Resume answers ErrUnsupported.
+func (*Process) Resume() error { return ErrUnsupported }
+
+// Output is empty.
+func (*Process) Output() string { return "" }
+
+// Ready answers ErrUnsupported.
+func (*Process) Ready(context.Context, func() bool) error { return ErrUnsupported }
