@@ -1,0 +1,168 @@
+package integration
+
+import "time"
+
+// Command asks for a change. Source and ID together identify it, as in CloudEvents: the same command sent again is
+// decided once.
+type Command struct {
+	Source       string
+	ID           string
+	Organization OrganizationID
+	Actor        Principal
+	Time         time.Time // when it was asked, as the producer says; never used to decide
+	// Digest is a hash of type, actor and data: it tells a repetition from another command under the same id.
+	Digest string
+	Ask    Ask
+}
+
+// Ask is what a [Command] asks for.
+type Ask interface {
+	// Type is the name on the wire, e.g. "integration.create".
+	Type() string
+	// about is the integration that is asked about, empty for those about the organization.
+	about() ID
+}
+
+// Asks lists one zero value of every kind of [Ask].
+func Asks() []Ask {
+	return []Ask{
+		CreateOrganization{}, ConfigureOrganization{}, CreateRoleBinding{}, DeleteRoleBinding{},
+		Create{}, Update{}, Validate{}, RevokeSessions{}, Delete{}, Bind{}, Unbind{},
+	}
+}
+
+// CreateOrganization makes a tenant. Only the platform may.
+type CreateOrganization struct {
+	// Admin becomes the first OrganizationAdmin.
+	Admin Principal `json:"admin"`
+}
+
+// ConfigureOrganization changes settings; what is absent stays.
+type ConfigureOrganization struct {
+	// IntegrationQuota is the number of integrations allowed, 0 to [MaxQuota]. Only the platform may change it.
+	IntegrationQuota *int          `json:"integration_quota,omitempty"`
+	InsecureRoles    InsecureRoles `json:"insecure_roles,omitempty"`
+}
+
+// CreateRoleBinding gives a principal a role. Giving it again changes nothing.
+type CreateRoleBinding struct {
+	RoleBinding
+}
+
+// DeleteRoleBinding takes a role away.
+type DeleteRoleBinding struct {
+	RoleBinding
+}
+
+// Create makes an integration; without a customer identity in its configuration, a draft.
+type Create struct {
+	Environment EnvironmentID `json:"environment"`
+	Name        string        `json:"display_name"`
+	Config      Config        `json:"config"`
+}
+
+// Update gives a draft its customer identity.
+type Update struct {
+	Integration ID     `json:"integration"`
+	Config      Config `json:"config"`
+}
+
+// Validate asks for a proof of trust now.
+type Validate struct {
+	Integration ID `json:"integration"`
+}
+
+// RevokeSessions makes every session handed out so far unreachable in the broker's caches.
+type RevokeSessions struct {
+	Integration ID `json:"integration"`
+}
+
+// Delete removes an integration. It is refused while connectors are bound, unless forced.
+type Delete struct {
+	Integration ID   `json:"integration"`
+	Force       bool `json:"force,omitempty"`
+}
+
+// Bind lets a connector have sessions. The asker makes the token at random (at least 256 bits) and sends its hash only.
+type Bind struct {
+	Integration ID          `json:"integration"`
+	Connector   ConnectorID `json:"connector"`
+	// TokenHash is the SHA-256 of the token, 64 hexadecimal digits in lower case.
+	TokenHash string `json:"token_sha256"`
+}
+
+// Unbind takes a connector's sessions away.
+type Unbind struct {
+	Integration ID          `json:"integration"`
+	Connector   ConnectorID `json:"connector"`
+}
+
+func (CreateOrganization) Type() string    { return "organization.create" }
+func (ConfigureOrganization) Type() string { return "organization.configure" }
+func (CreateRoleBinding) Type() string     { return "role-binding.create" }
+func (DeleteRoleBinding) Type() string     { return "role-binding.delete" }
+func (Create) Type() string                { return "integration.create" }
+func (Update) Type() string                { return "integration.update" }
+func (Validate) Type() string              { return "integration.validate" }
+func (RevokeSessions) Type() string        { return "integration.revoke-sessions" }
+func (Delete) Type() string                { return "integration.delete" }
+func (Bind) Type() string                  { return "connector.bind" }
+func (Unbind) Type() string                { return "connector.unbind" }
+
+func (CreateOrganization) about() ID    { return "" }
+func (ConfigureOrganization) about() ID { return "" }
+func (CreateRoleBinding) about() ID     { return "" }
+func (DeleteRoleBinding) about() ID     { return "" }
+func (Create) about() ID                { return "" }
+func (a Update) about() ID              { return a.Integration }
+func (a Validate) about() ID            { return a.Integration }
+func (a RevokeSessions) about() ID      { return a.Integration }
+func (a Delete) about() ID              { return a.Integration }
+func (a Bind) about() ID                { return a.Integration }
+func (a Unbind) about() ID              { return a.Integration }
+
+// Result is what a worker found out about one integration.
+type Result struct {
+	Organization OrganizationID
+	Integration  ID
+	// Attempt is the number of the request that this answers.
+	Attempt int64
+	Finding Finding
+}
+
+// Finding is the content of a [Result].
+type Finding interface {
+	// Type is the name on the wire, e.g. "mapping.ready".
+	Type() string
+}
+
+// Findings lists one zero value of every kind of [Finding].
+func Findings() []Finding {
+	return []Finding{MappingWasMade{}, MappingWasRefused{}, MappingWasRemoved{}, TrustWasProbed{}}
+}
+
+// MappingWasMade reports the platform's identity.
+type MappingWasMade struct {
+	Platform string `json:"platform"`
+}
+
+// MappingWasRefused reports that the platform's identity could not be made or removed.
+type MappingWasRefused struct {
+	Reason string `json:"reason"`
+	Detail string `json:"detail,omitempty"`
+	// Permanent means that trying again without a change would be refused again.
+	Permanent bool `json:"permanent,omitempty"`
+}
+
+// MappingWasRemoved reports that the platform's identity is gone.
+type MappingWasRemoved struct{}
+
+// TrustWasProbed reports one validation.
+type TrustWasProbed struct {
+	Report Report `json:"report"`
+}
+
+func (MappingWasMade) Type() string    { return "mapping.ready" }
+func (MappingWasRefused) Type() string { return "mapping.failed" }
+func (MappingWasRemoved) Type() string { return "mapping.removed" }
+func (TrustWasProbed) Type() string    { return "trust.probed" }

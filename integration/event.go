@@ -1,0 +1,184 @@
+package integration
+
+import "time"
+
+// Event is one fact about one aggregate. Facts are never refused and never taken back.
+type Event struct {
+	Organization OrganizationID
+	// Integration is empty when the aggregate is the organization itself.
+	Integration ID
+	// Version of the aggregate after this event: one more than before. 0 for a refusal, which changes no aggregate.
+	Version int64
+	Time    time.Time
+	// Answers is set on exactly one event for each command: its answer.
+	Answers *Asked
+	Fact    Fact
+}
+
+// Asked identifies the command that an event answers.
+type Asked struct {
+	Source string
+	ID     string
+	Digest string
+}
+
+// Fact is the content of an [Event].
+type Fact interface {
+	// Type is the name on the wire, e.g. "integration.created".
+	Type() string
+}
+
+// Facts lists one zero value of every kind of [Fact].
+func Facts() []Fact {
+	return []Fact{
+		OrganizationCreated{}, OrganizationConfigured{}, RoleBindingCreated{}, RoleBindingDeleted{},
+		Created{}, Updated{}, MappingAsked{}, Mapped{}, MappingRefused{}, ValidationRequested{}, TrustAsked{},
+		Validated{}, TrustChanged{}, Bound{}, Unbound{}, SessionsRevoked{}, DeletionStarted{}, Deleted{}, Refused{},
+	}
+}
+
+// OrganizationCreated opens a tenant.
+type OrganizationCreated struct {
+	Admin            Principal `json:"admin"`
+	IntegrationQuota int       `json:"integration_quota"`
+}
+
+// OrganizationConfigured carries the settings as they are now.
+type OrganizationConfigured struct {
+	IntegrationQuota int           `json:"integration_quota"`
+	InsecureRoles    InsecureRoles `json:"insecure_roles"`
+}
+
+// RoleBindingCreated says that a role was given; also when it was there already.
+type RoleBindingCreated struct {
+	RoleBinding
+}
+
+// RoleBindingDeleted says that a role was taken.
+type RoleBindingDeleted struct {
+	RoleBinding
+}
+
+// Created opens an integration.
+type Created struct {
+	Environment EnvironmentID `json:"environment"`
+	Name        string        `json:"display_name"`
+	Config      Config        `json:"config"`
+	ExternalID  string        `json:"external_id"`
+	CreatedBy   Principal     `json:"created_by"`
+}
+
+// Updated says that a draft has its customer identity.
+type Updated struct {
+	Config Config `json:"config"`
+}
+
+// MappingOperation is what the mapping worker is asked to do.
+type MappingOperation string
+
+// The operations of the mapping worker; both may be repeated without harm.
+const (
+	EnsureMapping MappingOperation = "ensure"
+	RemoveMapping MappingOperation = "remove"
+)
+
+// MappingAsked is the mapping worker's order. It holds all that the worker needs.
+type MappingAsked struct {
+	Attempt     int64            `json:"attempt"`
+	Operation   MappingOperation `json:"operation"`
+	Environment EnvironmentID    `json:"environment"`
+	Config      Config           `json:"config"`
+	// Platform is the identity made earlier, if any.
+	Platform string    `json:"platform,omitempty"`
+	Due      time.Time `json:"due"`
+}
+
+// Mapped says that the platform's identity is ready.
+type Mapped struct {
+	Platform string `json:"platform"`
+}
+
+// MappingRefused says that the platform's identity could not be made or removed.
+type MappingRefused struct {
+	Reason    string    `json:"reason"`
+	Detail    string    `json:"detail,omitempty"`
+	Permanent bool      `json:"permanent,omitempty"`
+	Due       time.Time `json:"due"`
+}
+
+// ValidationRequested answers a request for a proof of trust; the proof follows.
+type ValidationRequested struct{}
+
+// TrustAsked is the trust worker's order. It holds all that the worker needs.
+type TrustAsked struct {
+	Attempt    int64     `json:"attempt"`
+	Config     Config    `json:"config"`
+	Platform   string    `json:"platform"`
+	ExternalID string    `json:"external_id"`
+	Due        time.Time `json:"due"`
+}
+
+// Validated carries a report and the status that follows from it.
+type Validated struct {
+	Report Report      `json:"report"`
+	Status TrustStatus `json:"status"`
+	Due    time.Time   `json:"due"`
+}
+
+// TrustChanged says that the status of trust has changed.
+type TrustChanged struct {
+	From TrustStatus `json:"from"`
+	To   TrustStatus `json:"to"`
+}
+
+// Bound says that a connector may have sessions.
+type Bound struct {
+	Connector ConnectorID `json:"connector"`
+	TokenHash string      `json:"token_sha256"`
+	BoundBy   Principal   `json:"bound_by"`
+}
+
+// Unbound says that a connector may have sessions no longer.
+type Unbound struct {
+	Connector ConnectorID `json:"connector"`
+}
+
+// SessionsRevoked carries the new epoch.
+type SessionsRevoked struct {
+	Epoch int64 `json:"epoch"`
+}
+
+// DeletionStarted takes an integration out of use; its platform identity is removed next.
+type DeletionStarted struct {
+	DeletedBy Principal `json:"deleted_by"`
+	Forced    bool      `json:"forced,omitempty"`
+}
+
+// Deleted says that nothing is left of an integration.
+type Deleted struct{}
+
+// Refused answers a command with the reason why not.
+type Refused struct {
+	Command string `json:"command"` // the type of what was asked
+	Refusal
+}
+
+func (OrganizationCreated) Type() string    { return "organization.created" }
+func (OrganizationConfigured) Type() string { return "organization.configured" }
+func (RoleBindingCreated) Type() string     { return "role-binding.created" }
+func (RoleBindingDeleted) Type() string     { return "role-binding.deleted" }
+func (Created) Type() string                { return "integration.created" }
+func (Updated) Type() string                { return "integration.updated" }
+func (MappingAsked) Type() string           { return "mapping.requested" }
+func (Mapped) Type() string                 { return "integration.mapped" }
+func (MappingRefused) Type() string         { return "integration.mapping-failed" }
+func (ValidationRequested) Type() string    { return "integration.validation-requested" }
+func (TrustAsked) Type() string             { return "trust.requested" }
+func (Validated) Type() string              { return "integration.validated" }
+func (TrustChanged) Type() string           { return "integration.trust-changed" }
+func (Bound) Type() string                  { return "connector.bound" }
+func (Unbound) Type() string                { return "connector.unbound" }
+func (SessionsRevoked) Type() string        { return "integration.sessions-revoked" }
+func (DeletionStarted) Type() string        { return "integration.deletion-started" }
+func (Deleted) Type() string                { return "integration.deleted" }
+func (Refused) Type() string                { return "command.refused" }

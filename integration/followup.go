@@ -1,0 +1,100 @@
+package integration
+
+import "time"
+
+// timeZero is no due time.
+var timeZero time.Time
+
+// askMapping orders the mapping worker to make or remove the platform's identity.
+func (d *decision) askMapping(id ID, op MappingOperation) {
+	i, _ := d.state.Integration(id)
+	d.emit(id, MappingAsked{
+		Attempt: i.Mapping.Attempt + 1, Operation: op, Environment: i.Environment, Config: i.Config,
+		Platform: i.Mapping.Platform, Due: d.in.Now.Add(answerWithin),
+	})
+}
+
+// askTrust orders the trust worker to try the customer's trust policy.
+func (d *decision) askTrust(id ID) {
+	i, _ := d.state.Integration(id)
+	d.emit(id, TrustAsked{
+		Attempt: i.Trust.Attempt + 1, Config: i.Config, Platform: i.Mapping.Platform, ExternalID: i.ExternalID,
+		Due: d.in.Now.Add(answerWithin),
+	})
+}
+
+// DecideResult turns what a worker found out into events; none when the answer is stale, that is, not to the latest
+// request. It does not change s.
+func DecideResult(s *State, r Result, in Inputs) []Event {
+	i, ok := s.Integration(r.Integration)
+	if !ok {
+		return nil
+	}
+	d := newDecision(s, r.Organization, in)
+	switch finding := r.Finding.(type) {
+	case MappingWasMade:
+		if r.Attempt == i.Mapping.Attempt && i.Mapping.Status == MappingRequested {
+			d.emit(i.ID, Mapped{Platform: finding.Platform})
+			if !i.Config.Draft() {
+				d.askTrust(i.ID)
+			}
+		}
+	case MappingWasRefused:
+		if r.Attempt == i.Mapping.Attempt && (i.Mapping.Status == MappingRequested || i.Deleting()) {
+			wait := backoff(i.Mapping.Tries+1, in.Jitter)
+			if finding.Permanent {
+				// Somebody has to change something first; looking now and then finds out when they did.
+				wait = spread(slowestRetry, in.Jitter)
+			}
+			d.emit(i.ID, MappingRefused{
+				Reason: finding.Reason, Detail: finding.Detail, Permanent: finding.Permanent, Due: in.Now.Add(wait),
+			})
+		}
+	case MappingWasRemoved:
+		if r.Attempt == i.Mapping.Attempt && i.Deleting() {
+			d.emit(i.ID, Deleted{})
+		}
+	case TrustWasProbed:
+		if r.Attempt == i.Trust.Attempt && i.Trust.Asked && !i.Deleting() {
+			d.validated(i, finding.Report)
+		}
+	}
+	return d.events
+}
+
+func (d *decision) validated(i Integration, r Report) {
+	next := i.Trust.after(r, d.in.Now)
+	d.emit(i.ID, Validated{
+		Report: r, Status: next.Status, Due: d.in.Now.Add(next.nextRound(d.in.Now, d.in.Jitter)),
+	})
+	if next.Status != i.Trust.Status {
+		d.emit(i.ID, TrustChanged{From: i.Trust.Status, To: next.Status})
+	}
+	switch {
+	case r.Outcome(CheckPlatformRole) == Fail && next.Tries%remapAfter == 0:
+		// The platform's own role refuses us for long: somebody removed or changed it. Making it again mends both.
+		d.askMapping(i.ID, EnsureMapping)
+	case i.Trust.Again && i.Mapping.Status == MappingReady:
+		d.askTrust(i.ID)
+	}
+}
+
+// Wake decides what is due for integration id; none when nothing is due yet. It does not change s.
+func Wake(s *State, id ID, in Inputs) []Event {
+	i, ok := s.Integration(id)
+	if !ok || i.Due.IsZero() || in.Now.Before(i.Due) {
+		return nil
+	}
+	d := newDecision(s, i.Organization, in)
+	switch i.Mapping.Status {
+	case MappingRequested, MappingFailed:
+		d.askMapping(id, EnsureMapping)
+	case MappingRemoving:
+		d.askMapping(id, RemoveMapping)
+	case MappingReady:
+		if !i.Config.Draft() {
+			d.askTrust(id)
+		}
+	}
+	return d.events
+}

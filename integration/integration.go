@@ -1,0 +1,121 @@
+package integration
+
+import (
+	"maps"
+	"time"
+)
+
+// Integration is one mapping between an identity of the platform and an identity of a customer. Values are immutable:
+// [Evolve] makes a new one, so a reader may keep what it got.
+type Integration struct {
+	ID           ID             `json:"id"`
+	Organization OrganizationID `json:"organization"`
+	Environment  EnvironmentID  `json:"environment"`
+	Name         string         `json:"display_name"`
+	Config       Config         `json:"config"`
+	// ExternalID is what the customer's trust policy must demand; made at random, never chosen by a customer.
+	ExternalID string `json:"external_id"`
+	// Version rises by one with every event of this integration.
+	Version int64 `json:"version"`
+	// Epoch is part of every cached session's key: raising it makes all of them unreachable.
+	Epoch      int64                   `json:"epoch"`
+	Mapping    Mapping                 `json:"mapping"`
+	Trust      Trust                   `json:"trust"`
+	Connectors map[ConnectorID]Binding `json:"connectors,omitempty"`
+	// Due is when [Wake] has something to decide; zero is never. Being state, it survives restarts.
+	Due       time.Time `json:"due,omitzero"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy Principal `json:"created_by"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// MappingStatus says how far the platform's own identity for an integration has come.
+type MappingStatus string
+
+// The states of a mapping.
+const (
+	MappingRequested MappingStatus = "requested"
+	MappingReady     MappingStatus = "ready"
+	MappingFailed    MappingStatus = "failed"
+	MappingRemoving  MappingStatus = "removing"
+)
+
+// Mapping is the platform's identity made for one integration.
+type Mapping struct {
+	Status MappingStatus `json:"status"`
+	// Attempt numbers the requests to the mapping worker; an answer to any but the latest is stale.
+	Attempt int64 `json:"attempt"`
+	// Platform is the identity itself, e.g. a role's ARN; empty until the mapping was ready once.
+	Platform string `json:"platform,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	// Tries counts failures in a row, for the backoff.
+	Tries int `json:"tries,omitempty"`
+}
+
+// Binding lets one connector have sessions of the integration.
+type Binding struct {
+	// TokenHash is the SHA-256 of the connector's token, in hexadecimal. The token itself is never stored.
+	TokenHash string    `json:"token_sha256"`
+	BoundAt   time.Time `json:"bound_at"`
+	BoundBy   Principal `json:"bound_by"`
+}
+
+// Status is the state that clients of the provider-integration API know.
+type Status string
+
+// The statuses of the provider-integration API.
+const (
+	StatusDraft   Status = "DRAFT"
+	StatusCreated Status = "CREATED"
+	StatusActive  Status = "ACTIVE"
+)
+
+// Status follows from the facts: no customer identity, none that uses it, or in use.
+func (i Integration) Status() Status {
+	switch {
+	case i.Config.Draft():
+		return StatusDraft
+	case len(i.Connectors) > 0:
+		return StatusActive
+	default:
+		return StatusCreated
+	}
+}
+
+// Deleting reports whether the integration is on its way out: nobody may use or change it, only its platform identity
+// still has to be removed.
+func (i Integration) Deleting() bool { return i.Mapping.Status == MappingRemoving }
+
+// CredentialsAllowed is the gate before every session: nil when credentials may flow, else the reason why not. Trust
+// that was never proved, or is proved to be broken, gives none.
+func (i Integration) CredentialsAllowed(o Organization) *Refusal {
+	switch {
+	case i.Deleting():
+		return Refuse(CodeNotFound, "integration %s is being deleted", i.ID)
+	case i.Mapping.Status != MappingReady:
+		return Refuse(CodeConflict, "the platform's identity of %s is %s", i.ID, i.Mapping.Status)
+	case i.Trust.Status == TrustValid:
+		return nil
+	case i.Trust.Status == TrustInsecure && o.InsecureRoles == InsecureWarn:
+		return nil
+	default:
+		return Refuse(CodeConflict, "trust of %s is %s", i.ID, i.Trust.Status)
+	}
+}
+
+// withConnector returns a copy of i in which connector c has binding b.
+func (i Integration) withConnector(c ConnectorID, b Binding) Integration {
+	next := make(map[ConnectorID]Binding, len(i.Connectors)+1)
+	maps.Copy(next, i.Connectors)
+	next[c] = b
+	i.Connectors = next
+	return i
+}
+
+// withoutConnector returns a copy of i in which connector c is not bound.
+func (i Integration) withoutConnector(c ConnectorID) Integration {
+	next := maps.Clone(i.Connectors)
+	delete(next, c)
+	i.Connectors = next
+	return i
+}

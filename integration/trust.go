@@ -1,0 +1,180 @@
+package integration
+
+import "time"
+
+// TrustStatus is what is known about the customer's trust policy.
+type TrustStatus string
+
+// The states of trust.
+const (
+	TrustUnknown  TrustStatus = "unknown"  // never asked: the mapping is not ready, or the integration is a draft
+	TrustPending  TrustStatus = "pending"  // refused so far, but changes may still be propagating
+	TrustValid    TrustStatus = "valid"    // admits us with the external ID, and only with it
+	TrustInsecure TrustStatus = "insecure" // admits us without, or with a wrong, external ID
+	TrustDenied   TrustStatus = "denied"   // refuses us
+	TrustError    TrustStatus = "error"    // could not be tried; our fault or the cloud's
+)
+
+// Propagation is how long a refusal may be the echo of an older policy: IAM is eventually consistent. A refusal counts
+// only when it has lasted longer.
+const Propagation = 60 * time.Second
+
+// cleanRounds is how often in a row the negative checks must hold before "insecure" is lifted.
+const cleanRounds = 2
+
+// maxHistory bounds the changes that an integration remembers.
+const maxHistory = 10
+
+// CheckName names one check of a validation.
+type CheckName string
+
+// The checks, in the order in which they are made.
+const (
+	CheckPlatformIdentity CheckName = "platform-identity"
+	CheckPlatformRole     CheckName = "platform-role"
+	CheckWithExternalID   CheckName = "assume-with-external-id"
+	CheckWithoutID        CheckName = "refuse-without-external-id"
+	CheckWrongID          CheckName = "refuse-wrong-external-id"
+	CheckTagSession       CheckName = "tag-session"
+	CheckAccount          CheckName = "account"
+	CheckMaxSession       CheckName = "max-session"
+)
+
+// Outcome is the result of one check.
+type Outcome string
+
+// The outcomes of a check.
+const (
+	Pass    Outcome = "PASS"
+	Fail    Outcome = "FAIL"
+	Skipped Outcome = "SKIPPED" // an earlier check decided already
+	Errored Outcome = "ERROR"   // could not be made; says nothing about the customer
+)
+
+// Check is one line of a [Report].
+type Check struct {
+	Name    CheckName `json:"name"`
+	Outcome Outcome   `json:"outcome"`
+	// Reason is the cloud's error code or one of ours; never a request id, never a secret.
+	Reason string `json:"reason,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	// Remedy says what to change, with the exact statement to paste where there is one.
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// Report is what one validation found.
+type Report struct {
+	StartedAt  time.Time `json:"started_at"`
+	FinishedAt time.Time `json:"finished_at"`
+	Checks     []Check   `json:"checks"`
+}
+
+// Outcome returns the outcome of the named check, [Skipped] when the report has none.
+func (r Report) Outcome(name CheckName) Outcome {
+	for _, c := range r.Checks {
+		if c.Name == name {
+			return c.Outcome
+		}
+	}
+	return Skipped
+}
+
+// Verdict is what a report says about the customer's trust policy, before propagation is considered.
+type Verdict string
+
+// The verdicts.
+const (
+	VerdictClean        Verdict = "clean"
+	VerdictInsecure     Verdict = "insecure"
+	VerdictRefused      Verdict = "refused"
+	VerdictInconclusive Verdict = "inconclusive"
+)
+
+// Verdict weighs the checks. An allow on a negative check is believed at once, whatever else failed; a check that could
+// not be made never speaks for or against the customer.
+func (r Report) Verdict() Verdict {
+	if r.Outcome(CheckWithoutID) == Fail || r.Outcome(CheckWrongID) == Fail {
+		return VerdictInsecure
+	}
+	if r.Outcome(CheckPlatformIdentity) != Pass || r.Outcome(CheckPlatformRole) != Pass {
+		return VerdictInconclusive
+	}
+	if r.Outcome(CheckWithExternalID) == Fail || r.Outcome(CheckAccount) == Fail {
+		return VerdictRefused
+	}
+	for _, must := range []CheckName{CheckWithExternalID, CheckWithoutID, CheckWrongID, CheckAccount} {
+		if r.Outcome(must) != Pass {
+			return VerdictInconclusive
+		}
+	}
+	return VerdictClean
+}
+
+// Trust is what an integration knows about its customer's trust policy.
+type Trust struct {
+	Status TrustStatus `json:"status"`
+	// Attempt numbers the requests to the trust worker; an answer to any but the latest is stale.
+	Attempt int64 `json:"attempt"`
+	// Asked is true while the latest request is unanswered.
+	Asked bool `json:"asked,omitempty"`
+	// Again is true when somebody asked during that time: what is on its way may have looked before the customer's edit.
+	Again bool `json:"again,omitempty"`
+	// Tries counts rounds in a row that did not end in valid trust, for the backoff.
+	Tries        int       `json:"tries,omitempty"`
+	RefusedSince time.Time `json:"refused_since,omitzero"`
+	CleanRounds  int       `json:"clean_rounds,omitempty"`
+	LastValid    time.Time `json:"last_valid,omitzero"`
+	Report       *Report   `json:"report,omitempty"`
+	History      []Change  `json:"history,omitempty"`
+}
+
+// TagSession reports whether the last report saw session tags admitted.
+func (t Trust) TagSession() bool {
+	return t.Report != nil && t.Report.Outcome(CheckTagSession) == Pass
+}
+
+// Change is one change of a [TrustStatus].
+type Change struct {
+	At   time.Time   `json:"at"`
+	From TrustStatus `json:"from"`
+	To   TrustStatus `json:"to"`
+}
+
+// after returns the trust that follows from t when report r is in.
+func (t Trust) after(r Report, now time.Time) Trust {
+	t.Asked, t.Report = false, &r
+	verdict := r.Verdict()
+	if verdict != VerdictRefused {
+		// Only an uninterrupted run of refusals counts, but a round that could not look does not interrupt it.
+		if verdict != VerdictInconclusive {
+			t.RefusedSince = time.Time{}
+		}
+	} else if t.RefusedSince.IsZero() {
+		t.RefusedSince = now
+	}
+	if verdict == VerdictClean {
+		t.CleanRounds++
+	} else if verdict != VerdictInconclusive {
+		t.CleanRounds = 0
+	}
+
+	switch {
+	case verdict == VerdictInsecure:
+		t.Status = TrustInsecure
+	case verdict == VerdictRefused && now.Sub(t.RefusedSince) >= Propagation:
+		t.Status = TrustDenied
+	case verdict == VerdictRefused && (t.Status == TrustUnknown || t.Status == TrustError):
+		t.Status = TrustPending
+	case verdict == VerdictClean && (t.Status != TrustInsecure || t.CleanRounds >= cleanRounds):
+		t.Status = TrustValid
+	case verdict == VerdictInconclusive && (t.Status == TrustUnknown || t.Status == TrustPending):
+		t.Status = TrustError
+	}
+
+	if t.Status == TrustValid && verdict == VerdictClean {
+		t.Tries, t.LastValid = 0, now
+	} else {
+		t.Tries++
+	}
+	return t
+}
