@@ -92,7 +92,7 @@ func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 		w := &world{t: t, state: integration.NewState(), now: start}
 		h := &history{w: w, quota: integration.DefaultQuota, versions: map[integration.ID]int64{}, deleted: map[integration.ID]bool{}, answered: map[string]bool{}}
 		actor := rapid.SampledFrom([]integration.Principal{admin, admin, admin, control, "u-2", "sa-1"})
-		roles := rapid.SampledFrom([]string{"", roleA, roleB, "arn:aws:iam::000000000002:role/c", "bad"})
+		roles := rapid.SampledFrom([]string{"", "", roleA, roleB, "arn:aws:iam::000000000002:role/c", "bad"})
 		hashes := rapid.SampledFrom([]string{hashA, hashB, strings.Repeat("c", 64), "bad"})
 		connectors := rapid.SampledFrom([]integration.ConnectorID{"lcc-1", "lcc-2"})
 		reports := rapid.SampledFrom([]integration.Report{clean, refusing, careless, outage})
@@ -122,6 +122,8 @@ func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 			}).Draw(rt, "ask")
 		})
 		h.check(rt, []integration.Event{w.mustDo(control, integration.CreateOrganization{Admin: admin})})
+		few := rapid.IntRange(1, 3).Draw(rt, "few")
+		h.check(rt, []integration.Event{w.mustDo(control, integration.ConfigureOrganization{IntegrationQuota: &few})})
 		rt.Repeat(map[string]func(*rapid.T){
 			"command": func(rt *rapid.T) {
 				cmd := integration.Command{

@@ -23,6 +23,9 @@ type service struct {
 var (
 	kafka = &service{name: "Kafka", variable: "ROLEBRIDGE_TEST_KAFKA", start: startKafka}
 	redis = &service{name: "Redis", variable: "ROLEBRIDGE_TEST_REDIS", start: startRedis}
+	// An AWS that enforces trust, and one that does not.
+	ministack = &service{name: "MiniStack", variable: "ROLEBRIDGE_TEST_MINISTACK", start: startMiniStack}
+	moto      = &service{name: "moto", variable: "ROLEBRIDGE_TEST_MOTO", start: startMoto}
 )
 
 // get answers the address of the server that this test binary shares.
