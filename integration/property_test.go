@@ -110,19 +110,20 @@ func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 				Scope: rapid.SampledFrom([]integration.Scope{{}, {Environment: env}, {Environment: env, Integration: id}}).Draw(rt, "scope"),
 			}
 			quota := rapid.IntRange(-1, 4).Draw(rt, "quota")
+			create := integration.Create{Environment: env, Name: "n", Config: config}
+			bind := integration.Bind{Integration: id, Connector: connectors.Draw(rt, "connector"), TokenHash: hashes.Draw(rt, "hash")}
 			return rapid.SampledFrom([]integration.Ask{
+				create, create, create, create, bind, bind, bind, bind,
 				integration.CreateOrganization{Admin: admin}, integration.ConfigureOrganization{IntegrationQuota: &quota},
 				integration.ConfigureOrganization{InsecureRoles: rapid.SampledFrom([]integration.InsecureRoles{"", "block", "warn", "x"}).Draw(rt, "setting")},
 				integration.CreateRoleBinding{RoleBinding: binding}, integration.DeleteRoleBinding{RoleBinding: binding},
-				integration.Create{Environment: env, Name: "n", Config: config}, integration.Create{Environment: env, Name: "n", Config: config},
 				integration.Update{Integration: id, Config: config}, integration.Validate{Integration: id},
 				integration.RevokeSessions{Integration: id}, integration.Delete{Integration: id, Force: rapid.Bool().Draw(rt, "force")},
-				integration.Bind{Integration: id, Connector: connectors.Draw(rt, "connector"), TokenHash: hashes.Draw(rt, "hash")},
 				integration.Unbind{Integration: id, Connector: connectors.Draw(rt, "connector")},
 			}).Draw(rt, "ask")
 		})
 		h.check(rt, []integration.Event{w.mustDo(control, integration.CreateOrganization{Admin: admin})})
-		few := rapid.IntRange(1, 3).Draw(rt, "few")
+		few := rapid.IntRange(1, 4).Draw(rt, "few")
 		h.check(rt, []integration.Event{w.mustDo(control, integration.ConfigureOrganization{IntegrationQuota: &few})})
 		rt.Repeat(map[string]func(*rapid.T){
 			"command": func(rt *rapid.T) {
