@@ -19,8 +19,8 @@ type Command struct {
 type Ask interface {
 	// Type is the name on the wire, e.g. "integration.create".
 	Type() string
-	// about is the integration that is asked about, empty for those about the organization.
-	about() ID
+	// About is the integration that is asked about, empty for those about the organization.
+	About() ID
 }
 
 // Asks lists one zero value of every kind of [Ask].
@@ -109,17 +109,17 @@ func (Delete) Type() string                { return "integration.delete" }
 func (Bind) Type() string                  { return "connector.bind" }
 func (Unbind) Type() string                { return "connector.unbind" }
 
-func (CreateOrganization) about() ID    { return "" }
-func (ConfigureOrganization) about() ID { return "" }
-func (CreateRoleBinding) about() ID     { return "" }
-func (DeleteRoleBinding) about() ID     { return "" }
-func (Create) about() ID                { return "" }
-func (a Update) about() ID              { return a.Integration }
-func (a Validate) about() ID            { return a.Integration }
-func (a RevokeSessions) about() ID      { return a.Integration }
-func (a Delete) about() ID              { return a.Integration }
-func (a Bind) about() ID                { return a.Integration }
-func (a Unbind) about() ID              { return a.Integration }
+func (CreateOrganization) About() ID    { return "" }
+func (ConfigureOrganization) About() ID { return "" }
+func (CreateRoleBinding) About() ID     { return "" }
+func (DeleteRoleBinding) About() ID     { return "" }
+func (Create) About() ID                { return "" }
+func (a Update) About() ID              { return a.Integration }
+func (a Validate) About() ID            { return a.Integration }
+func (a RevokeSessions) About() ID      { return a.Integration }
+func (a Delete) About() ID              { return a.Integration }
+func (a Bind) About() ID                { return a.Integration }
+func (a Unbind) About() ID              { return a.Integration }
 
 // Result is what a worker found out about one integration.
 type Result struct {

@@ -36,7 +36,7 @@ func Decide(s *State, cmd Command, in Inputs) ([]Event, error) {
 	d.answers = &Asked{Source: cmd.Source, ID: cmd.ID, Digest: cmd.Digest}
 	if r := d.decide(cmd); r != nil {
 		return []Event{{
-			Organization: cmd.Organization, Integration: cmd.Ask.about(), Time: in.Now,
+			Organization: cmd.Organization, Integration: cmd.Ask.About(), Time: in.Now,
 			Answers: d.answers, Fact: Refused{Command: cmd.Ask.Type(), Refusal: *r},
 		}}, nil
 	}

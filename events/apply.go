@@ -1,0 +1,95 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Drift is a difference between a topic and its [Definition].
+type Drift struct {
+	Topic, Setting, Have, Want string
+}
+
+func (d Drift) String() string {
+	return fmt.Sprintf("%s: %s is %s, want %s", d.Topic, d.Setting, d.Have, d.Want)
+}
+
+// Applied says what [Apply] did and found.
+type Applied struct {
+	Created []string
+	Drifts  []Drift
+}
+
+// Apply creates the topics that are missing, with the given replication factor (-1 is the broker's default), and
+// reports where existing ones differ. It changes no existing topic: settings may have been changed on purpose.
+func Apply(ctx context.Context, admin *kadm.Client, t Topics, replication int16) (Applied, error) {
+	var done Applied
+	if err := t.Check(); err != nil {
+		return done, err
+	}
+	have, err := admin.ListTopics(ctx)
+	if err != nil {
+		return done, fmt.Errorf("list topics: %w", err)
+	}
+	var old []Definition
+	for _, d := range t.Definitions() {
+		if have.Has(d.Name) {
+			old = append(old, d)
+			continue
+		}
+		configs := make(map[string]*string, len(d.Configs))
+		for k, v := range d.Configs {
+			configs[k] = &v
+		}
+		switch _, err := admin.CreateTopic(ctx, d.Partitions, replication, configs, d.Name); {
+		case errors.Is(err, kerr.TopicAlreadyExists): // another process was faster
+			old = append(old, d)
+		case err != nil:
+			return done, fmt.Errorf("create topic %s: %w", d.Name, err)
+		default:
+			done.Created = append(done.Created, d.Name)
+		}
+	}
+	done.Drifts, err = drifts(ctx, admin, old)
+	return done, err
+}
+
+func drifts(ctx context.Context, admin *kadm.Client, defs []Definition) ([]Drift, error) {
+	if len(defs) == 0 {
+		return nil, nil
+	}
+	names := make([]string, len(defs))
+	for i, d := range defs {
+		names[i] = d.Name
+	}
+	have, err := admin.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	described, err := admin.DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("describe topics: %w", err)
+	}
+	var found []Drift
+	for _, d := range defs {
+		if n := len(have[d.Name].Partitions); n != int(d.Partitions) {
+			found = append(found, Drift{d.Name, "partitions", fmt.Sprint(n), fmt.Sprint(d.Partitions)})
+		}
+		config, err := described.On(d.Name, nil)
+		if err := errors.Join(err, config.Err); err != nil {
+			return found, fmt.Errorf("describe topic %s: %w", d.Name, err)
+		}
+		for _, c := range config.Configs {
+			if want, ok := d.Configs[c.Key]; ok && c.MaybeValue() != want {
+				found = append(found, Drift{d.Name, c.Key, c.MaybeValue(), want})
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b Drift) int { return slices.Compare([]string{a.Topic, a.Setting}, []string{b.Topic, b.Setting}) })
+	return found, nil
+}

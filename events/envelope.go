@@ -1,0 +1,164 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"mime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Extension attributes of ours, beside those that every CloudEvent has.
+const (
+	extOrganization  = "organization"     // on every event: the tenant
+	extActor         = "actor"            // on commands: who asks
+	extAttempt       = "attempt"          // on results: the request that is answered
+	extVersion       = "aggregateversion" // on events: the aggregate's version after it
+	extCommandID     = "commandid"        // on the one event that answers a command: the command's id
+	extCommandSource = "commandsource"    // … and its source
+)
+
+// Names in the Kafka binding of CloudEvents 1.0.2.
+const (
+	headerPrefix      = "ce_"
+	headerContentType = "content-type"
+	contentJSON       = "application/json"
+	contentStructured = "application/cloudevents+json"
+)
+
+// Bounds of what is read. A command is some hundred bytes; a report some thousand.
+const (
+	maxValue     = 256 << 10
+	maxHeaders   = 64
+	maxAttribute = 1024
+)
+
+// readEnvelope makes a CloudEvent of a record, binary or structured.
+func readEnvelope(r *kgo.Record) (event.Event, error) {
+	if len(r.Value) > maxValue {
+		return event.Event{}, fmt.Errorf("the record has %d bytes; at most %d are read", len(r.Value), maxValue)
+	}
+	if len(r.Headers) > maxHeaders {
+		return event.Event{}, fmt.Errorf("the record has %d headers; at most %d are read", len(r.Headers), maxHeaders)
+	}
+	content := ""
+	for _, h := range r.Headers {
+		if strings.EqualFold(h.Key, headerContentType) {
+			content = string(h.Value)
+		}
+	}
+	e, err := event.Event{}, error(nil)
+	if media, _, _ := mime.ParseMediaType(content); strings.HasPrefix(media, "application/cloudevents") {
+		if media != contentStructured {
+			return e, fmt.Errorf("content type %q is not supported", media)
+		}
+		err = json.Unmarshal(r.Value, &e)
+	} else {
+		e, err = readBinary(r, content)
+	}
+	if err != nil {
+		return event.Event{}, err
+	}
+	// Extension names are checked by Validate only where they are set; lengths are not checked at all.
+	for name, v := range e.Extensions() {
+		if s, ok := v.(string); ok && len(s) > maxAttribute {
+			return event.Event{}, fmt.Errorf("attribute %s has %d bytes; at most %d are read", name, len(s), maxAttribute)
+		}
+	}
+	if len(e.ID()) > maxAttribute || len(e.Source()) > maxAttribute {
+		return event.Event{}, fmt.Errorf("id or source has more than %d bytes", maxAttribute)
+	}
+	return e, e.Validate()
+}
+
+func readBinary(r *kgo.Record, content string) (event.Event, error) {
+	e := event.New()
+	seen := map[string]bool{}
+	version := ""
+	for _, h := range r.Headers {
+		name, ok := strings.CutPrefix(h.Key, headerPrefix)
+		if !ok {
+			continue
+		}
+		if seen[name] {
+			return e, fmt.Errorf("header %s is there twice", h.Key)
+		}
+		seen[name] = true
+		value := string(h.Value)
+		switch name {
+		case "specversion":
+			version = value
+		case "id":
+			e.SetID(value)
+		case "source":
+			e.SetSource(value)
+		case "type":
+			e.SetType(value)
+		case "subject":
+			e.SetSubject(value)
+		case "dataschema":
+			e.SetDataSchema(value)
+		case "time":
+			at, err := time.Parse(time.RFC3339Nano, value)
+			if err != nil {
+				return e, fmt.Errorf("header ce_time: want a time as in RFC 3339")
+			}
+			e.SetTime(at)
+		default:
+			e.SetExtension(name, value)
+		}
+	}
+	if version != event.CloudEventsVersionV1 {
+		return e, fmt.Errorf("not a CloudEvent: header ce_specversion is %q, want %q", version, event.CloudEventsVersionV1)
+	}
+	if content == "" {
+		content = contentJSON
+	}
+	if media, _, _ := mime.ParseMediaType(content); media != contentJSON {
+		return e, fmt.Errorf("content type %q is not supported, want %s", content, contentJSON)
+	}
+	return e, e.SetData(contentJSON, r.Value)
+}
+
+// writeBinary makes a record of a CloudEvent, in binary mode. The caller sets topic, partition and key.
+func writeBinary(e event.Event) (*kgo.Record, error) {
+	if err := e.Validate(); err != nil {
+		return nil, fmt.Errorf("write %s: %w", e.Type(), err)
+	}
+	r := &kgo.Record{Value: e.Data()}
+	put := func(key, value string) {
+		if value != "" {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
+		}
+	}
+	put(headerPrefix+"specversion", e.SpecVersion())
+	put(headerPrefix+"id", e.ID())
+	put(headerPrefix+"source", e.Source())
+	put(headerPrefix+"type", e.Type())
+	put(headerPrefix+"subject", e.Subject())
+	if !e.Time().IsZero() {
+		put(headerPrefix+"time", e.Time().UTC().Format(time.RFC3339Nano))
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Extensions())) {
+		put(headerPrefix+name, attribute(e, name))
+	}
+	put(headerContentType, contentJSON)
+	return r, nil
+}
+
+// attribute returns an extension's text; empty when it is absent.
+func attribute(e event.Event, name string) string {
+	switch v := e.Extensions()[name].(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	default:
+		return fmt.Sprint(v)
+	}
+}

@@ -1,0 +1,159 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Bounds of one fetch of a replay, in bytes and milliseconds.
+const (
+	replayBytes  = 8 << 20
+	replayWaitMs = 250
+)
+
+// Replay calls apply with every committed record of a partition, from its start to the high watermark as it is when
+// Replay begins, and returns the offset to go on from. A record that is not committed yet is waited for, so whoever
+// fenced the previous writer first sees all that it wrote.
+//
+// It follows the fetch position and not the records: a log may end in markers of transactions or in records that were
+// compacted away, and a reader that waits for the last offset as a record waits for ever.
+//
+// The client must not consume the topic itself. Errors of apply end the replay.
+func Replay(ctx context.Context, cl *kgo.Client, topic string, partition int32, apply func(*kgo.Record) error) (next int64, err error) {
+	r := replay{cl: cl, admin: kadm.NewClient(cl), topic: topic, partition: partition}
+	target, err := retried(ctx, r.bounds)
+	if err != nil {
+		return 0, fmt.Errorf("replay %s/%d: %w", topic, partition, err)
+	}
+	for r.position < target {
+		records, err := retried(ctx, r.fetch)
+		if err != nil {
+			return 0, fmt.Errorf("replay %s/%d at %d: %w", topic, partition, r.position, err)
+		}
+		for _, rec := range records {
+			if err := apply(rec); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return r.position, nil
+}
+
+// retried calls f until it succeeds, fails for good, or ctx ends.
+func retried[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
+	return backoff.Retry(ctx, func() (T, error) {
+		v, err := f(ctx)
+		if err != nil && !kerr.IsRetriable(err) && !kgo.IsRetryableBrokerErr(err) {
+			return v, backoff.Permanent(err)
+		}
+		return v, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
+}
+
+type replay struct {
+	cl        *kgo.Client
+	admin     *kadm.Client
+	topic     string
+	partition int32
+	position  int64
+	leader    int32
+	id        kadm.TopicID
+	found     bool // leader and id are known
+}
+
+// bounds sets the position to the start of the log and returns the high watermark.
+func (r *replay) bounds(ctx context.Context) (int64, error) {
+	starts, err := r.admin.ListStartOffsets(ctx, r.topic)
+	if err != nil {
+		return 0, err
+	}
+	// Read uncommitted on purpose: what a dead writer left open counts as not read yet.
+	ends, err := r.admin.ListEndOffsets(ctx, r.topic)
+	if err != nil {
+		return 0, err
+	}
+	start, ok1 := starts.Lookup(r.topic, r.partition)
+	end, ok2 := ends.Lookup(r.topic, r.partition)
+	if !ok1 || !ok2 {
+		return 0, kerr.UnknownTopicOrPartition
+	}
+	if err := errors.Join(start.Err, end.Err); err != nil {
+		return 0, err
+	}
+	r.position = start.Offset
+	return end.Offset, nil
+}
+
+func (r *replay) find(ctx context.Context) error {
+	topics, err := r.admin.ListTopics(ctx, r.topic)
+	if err != nil {
+		return err
+	}
+	t := topics[r.topic]
+	p, ok := t.Partitions[r.partition]
+	if t.Err != nil {
+		return t.Err
+	}
+	if !ok || p.Leader < 0 {
+		return kerr.LeaderNotAvailable
+	}
+	r.leader, r.id, r.found = p.Leader, t.ID, true
+	return nil
+}
+
+// fetch reads once from the position, moves it, and returns the committed records that were read.
+func (r *replay) fetch(ctx context.Context) ([]*kgo.Record, error) {
+	if !r.found {
+		if err := r.find(ctx); err != nil {
+			return nil, err
+		}
+	}
+	req := kmsg.NewPtrFetchRequest()
+	req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = -1, replayWaitMs, 1, replayBytes
+	req.IsolationLevel, req.SessionEpoch = 1, -1 // read committed; no fetch session
+	topic := kmsg.NewFetchRequestTopic()
+	topic.Topic, topic.TopicID = r.topic, r.id
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = r.partition, r.position, replayBytes
+	topic.Partitions = append(topic.Partitions, part)
+	req.Topics = append(req.Topics, topic)
+	answer, err := r.cl.Broker(int(r.leader)).RetriableRequest(ctx, req)
+	if err != nil {
+		r.found = false
+		return nil, err
+	}
+	resp, ok := answer.(*kmsg.FetchResponse)
+	if !ok {
+		return nil, fmt.Errorf("unexpected answer %T", answer)
+	}
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		r.found = false
+		return nil, err
+	}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return nil, errors.New("unexpected answer: not one partition")
+	}
+	got, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: r.position, IsolationLevel: kgo.ReadCommitted(), Topic: r.topic, Partition: r.partition,
+	}, &resp.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
+	if errors.Is(got.Err, kerr.OffsetOutOfRange) && got.LogStartOffset > r.position {
+		r.position = got.LogStartOffset // compaction moved the start while we read
+		return nil, nil
+	}
+	if got.Err != nil {
+		r.found = false
+		return nil, got.Err
+	}
+	r.position = next
+	return got.Records, nil
+}

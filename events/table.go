@@ -1,0 +1,366 @@
+package events
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+)
+
+// Table is a replica of the state topic in memory (what Kafka Streams calls a GlobalKTable): reads never leave the
+// process, and go on while Kafka is away. Values that it hands out are shared and must not be changed.
+//
+// Safe for concurrent use. One goroutine runs it: [Table.Run].
+type Table struct {
+	topics   Topics
+	options  []kgo.Opt
+	receipts bool
+	log      *slog.Logger
+	ready    chan struct{}
+
+	mu            sync.RWMutex
+	organizations map[integration.OrganizationID]*integration.Organization
+	integrations  map[integration.ID]*integration.Integration
+	environments  map[place]map[integration.ID]struct{}
+	tokens        map[string][]holder
+	answers       map[answerKey]*integration.Receipt
+	position      map[int32]int64 // next offset by partition
+	behind        map[int32]int64 // records known to be still unread, by partition
+	changed       chan struct{}   // closed and replaced at each change
+}
+
+type place struct {
+	organization integration.OrganizationID
+	environment  integration.EnvironmentID
+}
+
+type answerKey struct {
+	organization integration.OrganizationID
+	asker        integration.Asker
+}
+
+// holder is one binding that has a token's hash.
+type holder struct {
+	integration integration.ID
+	connector   integration.ConnectorID
+}
+
+// Binding is what a connector's token stands for.
+type Binding struct {
+	Organization *integration.Organization
+	Integration  *integration.Integration
+	Connector    integration.ConnectorID
+}
+
+// TableOption changes how a [Table] works.
+type TableOption func(*Table)
+
+// WithReceipts keeps the answers to commands too, for those who wait for them: about 300 bytes for each command of the
+// last [integration.ReceiptLife].
+func WithReceipts() TableOption { return func(t *Table) { t.receipts = true } }
+
+// WithLog sends the table's few log lines to l; the default is [slog.Default].
+func WithLog(l *slog.Logger) TableOption { return func(t *Table) { t.log = l } }
+
+// NewTable returns an empty table; options of the client say how to reach Kafka (seeds, TLS, SASL). Nothing is read
+// before [Table.Run].
+func NewTable(topics Topics, client []kgo.Opt, options ...TableOption) *Table {
+	t := &Table{
+		topics: topics, options: client, log: slog.Default(), ready: make(chan struct{}),
+		organizations: map[integration.OrganizationID]*integration.Organization{},
+		integrations:  map[integration.ID]*integration.Integration{},
+		environments:  map[place]map[integration.ID]struct{}{},
+		tokens:        map[string][]holder{},
+		answers:       map[answerKey]*integration.Receipt{},
+		position:      map[int32]int64{},
+		behind:        map[int32]int64{},
+		changed:       make(chan struct{}),
+	}
+	for _, o := range options {
+		o(t)
+	}
+	return t
+}
+
+// Run reads the state topic up to its end, then says that the table is ready, and follows the topic until ctx ends
+// (nil). Any other error means that the copy may have a gap: it must be built anew, by a new table.
+func (t *Table) Run(ctx context.Context) error {
+	cl, err := kgo.NewClient(append(slices.Clone(t.options),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// A gap must not be jumped over: better to start again.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+	)...)
+	if err != nil {
+		return fmt.Errorf("table: %w", err)
+	}
+	defer cl.Close()
+	if err := t.load(ctx, cl); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("table: %w", err)
+	}
+	close(t.ready)
+	t.log.InfoContext(ctx, "replica of the state is ready", "integrations", t.Count())
+	return t.follow(ctx, cl)
+}
+
+func (t *Table) load(ctx context.Context, cl *kgo.Client) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for p := range t.topics.Partitions {
+		g.Go(func() error {
+			next, err := Replay(ctx, cl, t.topics.State(), p, t.apply)
+			if err != nil {
+				return err
+			}
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.position[p] = next
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (t *Table) follow(ctx context.Context, cl *kgo.Client) error {
+	from := map[int32]kgo.Offset{}
+	for p, next := range t.position {
+		from[p] = kgo.NewOffset().At(next)
+	}
+	cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{t.topics.State(): from})
+	for {
+		fetches := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("table: %w", err)
+		}
+		var failed error
+		fetches.EachRecord(func(r *kgo.Record) { failed = errors.Join(failed, t.apply(r)) })
+		if failed != nil {
+			return fmt.Errorf("table: %w", failed)
+		}
+		t.progress(fetches)
+	}
+}
+
+// progress records how far the table is and wakes those who wait.
+func (t *Table) progress(fetches kgo.Fetches) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if n := len(p.Records); n > 0 {
+			t.position[p.Partition] = p.Records[n-1].Offset + 1
+			t.behind[p.Partition] = max(0, p.HighWatermark-t.position[p.Partition]-1) // the transaction's marker is no record
+		}
+	})
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+func (t *Table) apply(r *kgo.Record) error {
+	s, err := ReadStored(r)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case s.Cursor != nil || (s.OrganizationID == ""):
+	case s.Asker != (integration.Asker{}):
+		k := answerKey{s.OrganizationID, s.Asker}
+		switch {
+		case !t.receipts:
+		case s.Receipt == nil:
+			delete(t.answers, k)
+		default:
+			t.answers[k] = s.Receipt
+		}
+	case s.IntegrationID != "":
+		t.put(s.IntegrationID, s.Integration)
+	case s.Organization == nil:
+		delete(t.organizations, s.OrganizationID)
+	default:
+		t.organizations[s.OrganizationID] = s.Organization
+	}
+	return nil
+}
+
+// put replaces an integration, or removes it when i is nil, and keeps the indexes right.
+func (t *Table) put(id integration.ID, i *integration.Integration) {
+	if was, ok := t.integrations[id]; ok {
+		at := place{was.Organization, was.Environment}
+		if delete(t.environments[at], id); len(t.environments[at]) == 0 {
+			delete(t.environments, at)
+		}
+		for c, b := range was.Connectors {
+			left := slices.DeleteFunc(slices.Clone(t.tokens[b.TokenHash]), func(h holder) bool { return h == holder{id, c} })
+			if t.tokens[b.TokenHash] = left; len(left) == 0 {
+				delete(t.tokens, b.TokenHash)
+			}
+		}
+		delete(t.integrations, id)
+	}
+	if i == nil {
+		return
+	}
+	t.integrations[id] = i
+	at := place{i.Organization, i.Environment}
+	if t.environments[at] == nil {
+		t.environments[at] = map[integration.ID]struct{}{}
+	}
+	t.environments[at][id] = struct{}{}
+	for c, b := range i.Connectors {
+		t.tokens[b.TokenHash] = append(slices.Clone(t.tokens[b.TokenHash]), holder{id, c})
+	}
+}
+
+// Ready is closed once the table holds all that was there when it started.
+func (t *Table) Ready() <-chan struct{} { return t.ready }
+
+// Lag is how many records the table knows that it has not read yet.
+func (t *Table) Lag() (records int64) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, n := range t.behind {
+		records += n
+	}
+	return records
+}
+
+// Count is the number of integrations of all organizations.
+func (t *Table) Count() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.integrations)
+}
+
+// Organization returns an organization.
+func (t *Table) Organization(id integration.OrganizationID) (*integration.Organization, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	o, ok := t.organizations[id]
+	return o, ok
+}
+
+// Integration returns an integration, also one that is being deleted.
+func (t *Table) Integration(id integration.ID) (*integration.Integration, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	i, ok := t.integrations[id]
+	return i, ok
+}
+
+// List returns the integrations of an environment that are not being deleted, by id.
+func (t *Table) List(o integration.OrganizationID, e integration.EnvironmentID) []*integration.Integration {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	all := make([]*integration.Integration, 0, len(t.environments[place{o, e}]))
+	for id := range t.environments[place{o, e}] {
+		if i := t.integrations[id]; !i.Deleting() {
+			all = append(all, i)
+		}
+	}
+	slices.SortFunc(all, func(a, b *integration.Integration) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// All calls yield with every integration until it returns false, in no order. yield must not call the table.
+func (t *Table) All(yield func(*integration.Integration) bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, i := range t.integrations {
+		if !yield(i) {
+			return
+		}
+	}
+}
+
+// ByToken returns the binding whose token has this SHA-256, in lower-case hexadecimal. Within an organization the
+// decider keeps hashes apart; were another organization to bind a stolen hash, the older binding keeps it.
+func (t *Table) ByToken(hash string) (Binding, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	holders := t.tokens[hash]
+	if len(holders) == 0 {
+		return Binding{}, false
+	}
+	oldest := holders[0]
+	for _, h := range holders[1:] {
+		if t.bound(h).BoundAt.Before(t.bound(oldest).BoundAt) {
+			oldest = h
+		}
+	}
+	i := t.integrations[oldest.integration]
+	o, ok := t.organizations[i.Organization]
+	return Binding{Organization: o, Integration: i, Connector: oldest.connector}, ok
+}
+
+func (t *Table) bound(h holder) integration.Binding {
+	return t.integrations[h.integration].Connectors[h.connector]
+}
+
+// WaitFor waits until the table has integration id at this version or a later one, or until it is gone; it returns the
+// error of ctx when that ends first.
+func (t *Table) WaitFor(ctx context.Context, id integration.ID, version int64) error {
+	return t.until(ctx, func() bool {
+		i, ok := t.integrations[id]
+		return !ok || i.Version >= version
+	})
+}
+
+// WaitUntil waits until the integration satisfies done; i is nil when it does not exist. It returns the error of ctx
+// when that ends first.
+func (t *Table) WaitUntil(ctx context.Context, id integration.ID, done func(i *integration.Integration) bool) error {
+	return t.until(ctx, func() bool { return done(t.integrations[id]) })
+}
+
+// WaitAnswer waits for the answer to a command. When it is there, the table also holds all that the answer is about: it
+// was written in the same transaction, behind it. It returns the error of ctx when that ends first.
+func (t *Table) WaitAnswer(ctx context.Context, o integration.OrganizationID, a integration.Asker) (r integration.Receipt, err error) {
+	err = t.until(ctx, func() bool {
+		got, ok := t.answers[answerKey{o, a}]
+		if ok {
+			r = *got
+		}
+		return ok
+	})
+	return r, err
+}
+
+// Answer returns the answer to a command if it is known.
+func (t *Table) Answer(o integration.OrganizationID, a integration.Asker) (integration.Receipt, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	r, ok := t.answers[answerKey{o, a}]
+	if !ok {
+		return integration.Receipt{}, false
+	}
+	return *r, true
+}
+
+// until waits for a change of the table after which done holds. done is called with the table locked.
+func (t *Table) until(ctx context.Context, done func() bool) error {
+	for {
+		t.mu.RLock()
+		ok, changed := done(), t.changed
+		t.mu.RUnlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
