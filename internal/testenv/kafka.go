@@ -15,7 +15,7 @@ func Kafka(t testing.TB) []string {
 	return strings.Split(kafka.get(t), ",")
 }
 
-func startKafka(ctx context.Context) (string, func() error, error) {
+func localKafka(ctx context.Context) (string, func() error, error) {
 	dir, err := runDir("kafka")
 	if err != nil {
 		return "", nil, err

@@ -13,7 +13,7 @@ func Redis(t testing.TB) string {
 	return redis.get(t)
 }
 
-func startRedis(ctx context.Context) (string, func() error, error) {
+func localRedis(ctx context.Context) (string, func() error, error) {
 	dir, err := runDir("redis")
 	if err != nil {
 		return "", nil, err

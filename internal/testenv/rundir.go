@@ -18,6 +18,15 @@ func runDir(name string) (string, error) {
 	return os.MkdirTemp(root, name+"-")
 }
 
+// removeRunDirs clears up when all servers have been stopped in good order.
+func removeRunDirs() error {
+	root, err := ownRoot()
+	if err != nil {
+		return nil //nolint:nilerr // it could not be made, so there is none
+	}
+	return os.RemoveAll(root)
+}
+
 var ownRoot = sync.OnceValues(func() (string, error) {
 	sweep()
 	root, err := os.MkdirTemp("", "rolebridge-testenv-")

@@ -75,6 +75,9 @@ var kafkaSettings = map[string]string{
 	"log.cleaner.dedupe.buffer.size": "16777216",
 }
 
+// KafkaSettings are the settings of a broker that is not changed by a KafkaConfig, for who starts one in another way.
+func KafkaSettings() map[string]string { return maps.Clone(kafkaSettings) }
+
 // Kafka is one broker that is its own controller.
 type Kafka struct{ Server }
 

@@ -25,7 +25,15 @@ type Process struct {
 	done bool
 }
 
-// Start runs what spec says. The kernel kills the process when we die, however we die.
+// Group gives a child a process group of its own, and lets the kernel send it a signal when we die, however we die.
+//
+// "We" is, to the kernel, the thread that started the child. Go ends a thread only with a goroutine that locked it and
+// never unlocked it, which tests do not do.
+func Group(atOurDeath syscall.Signal) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: atOurDeath}
+}
+
+// Start runs what spec says.
 func Start(spec Spec) (*Process, error) {
 	out, err := os.OpenFile(spec.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -41,7 +49,7 @@ func Start(spec Spec) (*Process, error) {
 	cmd := exec.CommandContext(context.Background(), spec.Path, spec.Args...)
 	cmd.Env, cmd.Dir = spec.Env, spec.Dir
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = Group(syscall.SIGKILL)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Path, err)
 	}

@@ -4,8 +4,12 @@ package process
 
 import (
 	"context"
+	"syscall"
 	"time"
 )
+
+// Group gives a child a process group of its own. It outlives us if we are killed.
+func Group(syscall.Signal) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // Process cannot be had on this operating system.
 type Process struct{}

@@ -1,0 +1,27 @@
+// Command provision installs the servers that tests run against: Apache Kafka, Redis, MiniStack and moto.
+//
+// What is there already is left alone, so a second run takes a moment. It fails with all reasons when something can be
+// neither found nor installed.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/rolebridge/rolebridge/internal/testenv"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	begin := time.Now()
+	if err := testenv.Provision(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "provision: %v\n", err)
+		os.Exit(1)
+	}
+	fmt.Fprintf(os.Stderr, "provision: Kafka, Redis, MiniStack and moto are installed (%s)\n", time.Since(begin).Round(time.Millisecond))
+}

@@ -1,0 +1,83 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rolebridge/rolebridge/internal/testenv/local"
+	"github.com/rolebridge/rolebridge/internal/testenv/provision"
+)
+
+// Provision installs what tests need on this machine, and reports everything that is in the way.
+func Provision(ctx context.Context) error {
+	install := map[string]func() error{
+		"Kafka": func() error { return local.InstallKafka(ctx) },
+		"Redis": func() error { _, err := provision.InstallRedis(ctx); return err },
+		"AWS":   func() error { _, err := provision.InstallAWS(ctx); return err },
+	}
+	failures := make(chan error, len(install))
+	for name, do := range install {
+		go func() {
+			err := do()
+			if err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			failures <- err
+		}()
+	}
+	var all []error
+	for range install {
+		all = append(all, <-failures)
+	}
+	return errors.Join(all...)
+}
+
+// Servers are all shared servers, for several test binaries at once.
+type Servers struct {
+	mu    sync.Mutex
+	env   []string
+	stops []func() error
+}
+
+// StartServers starts what the environment does not name. started is told of each server when it answers, by one goroutine
+// at a time. After an error nothing is left running.
+func StartServers(ctx context.Context, started func(name, address string, took time.Duration)) (*Servers, error) {
+	servers := &Servers{}
+	begin := time.Now()
+	var group errgroup.Group
+	for _, s := range []*service{kafka, redis, ministack, moto} {
+		group.Go(func() error {
+			address, stop, err := s.open(ctx)
+			if err != nil {
+				return errors.New(s.missing(err))
+			}
+			servers.mu.Lock()
+			defer servers.mu.Unlock()
+			servers.env = append(servers.env, s.variable+"="+address)
+			servers.stops = append(servers.stops, stop)
+			started(s.name, address, time.Since(begin))
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, errors.Join(err, servers.Stop())
+	}
+	return servers, nil
+}
+
+// Env names the servers, as os/exec and this package read it.
+func (s *Servers) Env() []string { return s.env }
+
+// Stop ends what StartServers started, and nothing else.
+func (s *Servers) Stop() error {
+	var all []error
+	for _, stop := range s.stops {
+		all = append(all, stop())
+	}
+	return errors.Join(append(all, removeRunDirs())...)
+}
