@@ -138,7 +138,7 @@ type Finding interface {
 
 // Findings lists one zero value of every kind of [Finding].
 func Findings() []Finding {
-	return []Finding{MappingWasMade{}, MappingWasRefused{}, MappingWasRemoved{}, TrustWasProbed{}}
+	return []Finding{MappingWasMade{}, MappingWasRefused{}, MappingWasRemoved{}, TrustWasProbed{}, TimerIsDue{}}
 }
 
 // MappingWasMade reports the platform's identity.
@@ -162,6 +162,11 @@ type TrustWasProbed struct {
 	Report Report `json:"report"`
 }
 
+// TimerIsDue reports that the due time of an integration may have come. The decider writes it to itself, so that a
+// timer is an input like any other; one that comes too early or twice changes nothing, and its attempt does not count.
+type TimerIsDue struct{}
+
+func (TimerIsDue) Type() string         { return "timer.due" }
 func (MappingWasMade) Type() string    { return "mapping.ready" }
 func (MappingWasRefused) Type() string { return "mapping.failed" }
 func (MappingWasRemoved) Type() string { return "mapping.removed" }

@@ -125,7 +125,7 @@ func (w *world) due(id integration.ID) []integration.Event {
 	if due := w.get(id).Due; due.After(w.now) {
 		w.now = due
 	}
-	return w.apply(integration.Wake(w.state, id, w.inputs()))
+	return w.result(id, 0, integration.TimerIsDue{})
 }
 
 func report(with, without, wrong integration.Outcome) integration.Report {
@@ -324,7 +324,7 @@ func TestAWorkerThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 	w := newWorld(t)
 	id := w.create(roleA)
 	before := w.get(id).Mapping.Attempt
-	if got := integration.Wake(w.state, id, w.inputs()); got != nil {
+	if got := w.result(id, 0, integration.TimerIsDue{}); got != nil {
 		t.Errorf("woken before it is due: %v", got)
 	}
 	w.due(id)

@@ -8,8 +8,8 @@
 // The life of an integration: a control plane asks ([Command] with [Create]); [Decide] answers with [Event]s or a
 // [Refusal]; [Evolve] applies the events to the [State] of the organization. Two workers report back what they did
 // ([Result]): the mapping worker made the platform's identity, the trust worker tried the customer's trust policy.
-// [DecideResult] turns reports into events. What has to happen later is a due time in the aggregate; [Wake] decides
-// what happens when it has come.
+// [DecideResult] turns reports into events. What has to happen later is a due time in the aggregate; when it has
+// come, [TimerIsDue] is the input that says so.
 //
 // The consistency boundary is one organization: quota and uniqueness are counted in its State, and one decider at a
 // time owns it. Where to start reading: decide.go for what may be asked, trust.go for when credentials may flow.

@@ -54,6 +54,8 @@ func DecideResult(s *State, r Result, in Inputs) []Event {
 		if r.Attempt == i.Mapping.Attempt && i.Deleting() {
 			d.emit(i.ID, Deleted{})
 		}
+	case TimerIsDue:
+		d.wake(i)
 	case TrustWasProbed:
 		if r.Attempt == i.Trust.Attempt && i.Trust.Asked && !i.Deleting() {
 			d.validated(i, finding.Report)
@@ -79,22 +81,19 @@ func (d *decision) validated(i Integration, r Report) {
 	}
 }
 
-// Wake decides what is due for integration id; none when nothing is due yet. It does not change s.
-func Wake(s *State, id ID, in Inputs) []Event {
-	i, ok := s.Integration(id)
-	if !ok || i.Due.IsZero() || in.Now.Before(i.Due) {
-		return nil
+// wake decides what is due; nothing when it is too early.
+func (d *decision) wake(i Integration) {
+	if i.Due.IsZero() || d.in.Now.Before(i.Due) {
+		return
 	}
-	d := newDecision(s, i.Organization, in)
 	switch i.Mapping.Status {
 	case MappingRequested, MappingFailed:
-		d.askMapping(id, EnsureMapping)
+		d.askMapping(i.ID, EnsureMapping)
 	case MappingRemoving:
-		d.askMapping(id, RemoveMapping)
+		d.askMapping(i.ID, RemoveMapping)
 	case MappingReady:
 		if !i.Config.Draft() {
-			d.askTrust(id)
+			d.askTrust(i.ID)
 		}
 	}
-	return d.events
 }

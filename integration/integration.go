@@ -22,7 +22,7 @@ type Integration struct {
 	Mapping    Mapping                 `json:"mapping"`
 	Trust      Trust                   `json:"trust"`
 	Connectors map[ConnectorID]Binding `json:"connectors,omitempty"`
-	// Due is when [Wake] has something to decide; zero is never. Being state, it survives restarts.
+	// Due is when [TimerIsDue] has something to decide; zero is never. Being state, it survives restarts.
 	Due       time.Time `json:"due,omitzero"`
 	CreatedAt time.Time `json:"created_at"`
 	CreatedBy Principal `json:"created_by"`

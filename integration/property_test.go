@@ -170,7 +170,7 @@ func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 			},
 			"wake": func(rt *rapid.T) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(0, 7200).Draw(rt, "seconds")) * time.Second)
-				h.check(rt, w.apply(integration.Wake(w.state, anID.Draw(rt, "id"), w.inputs())))
+				h.check(rt, w.result(anID.Draw(rt, "id"), 0, integration.TimerIsDue{}))
 			},
 			"": h.holds,
 		})
