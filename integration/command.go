@@ -166,7 +166,7 @@ type TrustWasProbed struct {
 // timer is an input like any other; one that comes too early or twice changes nothing, and its attempt does not count.
 type TimerIsDue struct{}
 
-func (TimerIsDue) Type() string         { return "timer.due" }
+func (TimerIsDue) Type() string        { return "timer.due" }
 func (MappingWasMade) Type() string    { return "mapping.ready" }
 func (MappingWasRefused) Type() string { return "mapping.failed" }
 func (MappingWasRemoved) Type() string { return "mapping.removed" }

@@ -150,8 +150,9 @@ func (s *State) token(hash string) (binder, bool) {
 	return binder{}, false
 }
 
-// Changed yields what this fork holds that its base does not: each integration (nil when deleted) by id.
-func (s *State) Changed() iter.Seq2[ID, *Integration] {
+// Integrations yields what this state holds itself: for a root all integrations, for a fork those that differ from its
+// base, nil when deleted.
+func (s *State) Integrations() iter.Seq2[ID, *Integration] {
 	return func(yield func(ID, *Integration) bool) {
 		for id, i := range s.integrations {
 			if !yield(id, i) {

@@ -1,0 +1,214 @@
+package lifecycle
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// decider makes batches: what deciding needs beside the partition's state.
+type decider struct {
+	topics events.Topics
+	codec  *events.Codec
+	// fresh returns the inputs of one decision.
+	fresh   func() integration.Inputs
+	metrics *metrics
+}
+
+// batch decides the records of one partition in one transaction. Until commit the partition is unchanged.
+type batch struct {
+	*decider
+	part   *partition
+	forks  map[integration.OrganizationID]*integration.State
+	cursor events.Cursor
+	out    []*kgo.Record
+}
+
+func (d *decider) begin(p *partition) *batch {
+	return &batch{
+		decider: d, part: p, forks: map[integration.OrganizationID]*integration.State{}, cursor: maps.Clone(p.cursor),
+	}
+}
+
+func (b *batch) fork(o integration.OrganizationID) *integration.State {
+	f, ok := b.forks[o]
+	if !ok {
+		f = b.part.org(o).Fork()
+		b.forks[o] = f
+	}
+	return f
+}
+
+// add decides one record. An error is ours, never the record's: the batch must be given up.
+func (b *batch) add(r *kgo.Record) error {
+	if r.Offset < b.cursor[r.Topic] {
+		b.metrics.decided(r.Topic, outcomeSkipped)
+		return nil
+	}
+	b.cursor[r.Topic] = r.Offset + 1
+	if r.Topic == b.topics.Results() {
+		return b.result(r)
+	}
+	return b.command(r)
+}
+
+func (b *batch) command(r *kgo.Record) error {
+	cmd, err := b.codec.Command(r)
+	if err != nil {
+		return b.deadLetter(r, err)
+	}
+	if b.forward(r, cmd.Organization) {
+		return nil
+	}
+	fork := b.fork(cmd.Organization)
+	decided, err := integration.Decide(fork, cmd, b.fresh())
+	switch {
+	case errors.Is(err, integration.ErrAnswered):
+		b.metrics.decided(r.Topic, outcomeDuplicate)
+		return nil
+	case err != nil:
+		return b.deadLetter(r, err)
+	}
+	outcome := outcomeAccepted
+	if _, refused := decided[0].Fact.(integration.Refused); refused {
+		outcome = outcomeRefused
+	}
+	b.metrics.decided(r.Topic, outcome)
+	return b.apply(r, fork, decided)
+}
+
+func (b *batch) result(r *kgo.Record) error {
+	res, err := b.codec.Result(r)
+	if err != nil {
+		return b.deadLetter(r, err)
+	}
+	if b.forward(r, res.Organization) {
+		return nil
+	}
+	fork := b.fork(res.Organization)
+	decided := integration.DecideResult(fork, res, b.fresh())
+	if len(decided) == 0 {
+		b.metrics.decided(r.Topic, outcomeStale)
+		return nil
+	}
+	b.metrics.decided(r.Topic, outcomeAccepted)
+	return b.apply(r, fork, decided)
+}
+
+// apply evolves the fork and writes the events; the record's trace goes on in them.
+func (b *batch) apply(from *kgo.Record, fork *integration.State, decided []integration.Event) error {
+	for _, e := range decided {
+		integration.Evolve(fork, e)
+		r, err := b.codec.EventRecord(e)
+		if err != nil {
+			return err
+		}
+		r.Headers = append(r.Headers, traceHeaders(from)...)
+		b.out = append(b.out, r)
+	}
+	return nil
+}
+
+// traceHeaders returns the W3C trace context of a record.
+func traceHeaders(r *kgo.Record) (found []kgo.RecordHeader) {
+	for _, h := range r.Headers {
+		if h.Key == "traceparent" || h.Key == "tracestate" {
+			found = append(found, h)
+		}
+	}
+	return found
+}
+
+// forward sends a record to its organization's home partition when it came on another: a producer in another language
+// may partition otherwise. Here it must not be decided: its organization's state is not here.
+func (b *batch) forward(r *kgo.Record, o integration.OrganizationID) bool {
+	home := b.topics.Home(o)
+	if home == b.part.id {
+		return false
+	}
+	b.metrics.decided(r.Topic, outcomeForwarded)
+	b.out = append(b.out, &kgo.Record{Topic: r.Topic, Partition: home, Key: []byte(o), Value: r.Value, Headers: r.Headers})
+	return true
+}
+
+func (b *batch) deadLetter(r *kgo.Record, reason error) error {
+	b.metrics.decided(r.Topic, outcomeDeadLetter)
+	b.out = append(b.out, b.topics.DeadLetter(r, reason, b.fresh().Now))
+	return nil
+}
+
+// records returns all that the transaction must write: events, then the state that follows from them, then receipts
+// (a reader that sees a command's receipt has seen what it is about), then the cursor.
+func (b *batch) records(now time.Time) ([]*kgo.Record, error) {
+	b.expire(now)
+	out := b.out
+	add := func(r *kgo.Record, err error) error {
+		if err == nil {
+			out = append(out, r)
+		}
+		return err
+	}
+	for o, f := range b.forks {
+		if changed, ok := f.ChangedOrganization(); ok {
+			if err := add(b.topics.OrganizationRecord(changed)); err != nil {
+				return nil, err
+			}
+		}
+		for id, i := range f.Integrations() {
+			if err := add(b.topics.IntegrationRecord(o, id, i)); err != nil {
+				return nil, err
+			}
+		}
+		for asker, receipt := range f.ChangedReceipts() {
+			if err := add(b.topics.ReceiptRecord(o, asker, receipt)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := add(b.topics.CursorRecord(b.part.id, b.cursor)); err != nil {
+		return nil, fmt.Errorf("cursor of partition %d: %w", b.part.id, err)
+	}
+	return out, nil
+}
+
+// maxExpired bounds how many receipts one batch drops, so that a partition that slept for a week stays quick.
+const maxExpired = 500
+
+// expire drops receipts that are too old for their command to be read again.
+func (b *batch) expire(now time.Time) {
+	for n, e := range b.part.answered {
+		if n == maxExpired || e.at.After(now) {
+			break
+		}
+		b.fork(e.organization).DropReceipt(e.asker)
+	}
+}
+
+// commit merges what was decided into the partition. Only after the transaction is committed: a rebalance may abort it,
+// and then the next owner decides from the old state.
+func (b *batch) commit(now time.Time) {
+	gone := 0
+	for gone < min(len(b.part.answered), maxExpired) && !b.part.answered[gone].at.After(now) {
+		gone++
+	}
+	b.part.answered = b.part.answered[gone:]
+	for o, f := range b.forks {
+		for _, i := range f.Integrations() {
+			if i != nil {
+				b.part.due.set(o, *i)
+			}
+		}
+		for _, r := range f.ChangedReceipts() {
+			if r != nil {
+				b.part.remember(o, *r)
+			}
+		}
+		b.part.org(o).Merge(f)
+	}
+	b.part.cursor = b.cursor
+}

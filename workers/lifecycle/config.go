@@ -1,0 +1,64 @@
+package lifecycle
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Config says how a [Worker] works. Start from [Defaults].
+type Config struct {
+	Topics events.Topics
+	// Client says how to reach Kafka: seeds, TLS, SASL.
+	Client []kgo.Opt
+	// Group is the consumer group's name.
+	Group string
+	// Instance names this worker's slot, stable over restarts and different from all others: a worker that was killed
+	// and comes back under the same name has its partitions again at once, and fences what its predecessor left open.
+	Instance string
+	// Fresh makes the transactional id new at each start. Only for an embedded broker that cannot fence a predecessor.
+	Fresh bool
+	// SessionTimeout is how long a worker that is gone for good keeps its partitions.
+	SessionTimeout time.Duration
+	// TransactionTimeout must be longer than a broker takes to restart: a transaction that times out while its
+	// coordinator is away may be left hanging for good.
+	TransactionTimeout time.Duration
+	// EndTimeout bounds the end of one transaction; after it the worker gives up and must be restarted.
+	EndTimeout time.Duration
+	// BatchRecords is the most records that one transaction decides. More is faster and answers later.
+	BatchRecords int
+}
+
+// Defaults returns a configuration that lacks Topics, Client and Instance.
+func Defaults() Config {
+	return Config{
+		Group: "rolebridge-lifecycle", SessionTimeout: 10 * time.Second, TransactionTimeout: time.Minute,
+		EndTimeout: 5 * time.Second, BatchRecords: 1000,
+	}
+}
+
+// Validate reports all faults at once, each as "path: value: what is allowed".
+func (c Config) Validate() error {
+	between := func(path string, v, low, high time.Duration) error {
+		if v < low || v > high {
+			return fmt.Errorf("lifecycle.%s: %v: want %v to %v", path, v, low, high)
+		}
+		return nil
+	}
+	var instance, batch error
+	if c.Instance == "" {
+		instance = errors.New("lifecycle.instance: empty: want a name for this worker that is stable over restarts")
+	}
+	if c.BatchRecords < 1 || c.BatchRecords > 10_000 {
+		batch = fmt.Errorf("lifecycle.batch_records: %d: want 1 to 10000", c.BatchRecords)
+	}
+	return errors.Join(
+		c.Topics.Check(), instance, batch,
+		between("session_timeout", c.SessionTimeout, time.Second, 5*time.Minute),
+		between("transaction_timeout", c.TransactionTimeout, 15*time.Second, 15*time.Minute),
+		between("end_timeout", c.EndTimeout, time.Second, time.Minute),
+	)
+}

@@ -1,0 +1,133 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+)
+
+// offsets are start offsets by topic and partition, as franz-go hands them out.
+type offsets = map[string]map[int32]kgo.Offset
+
+// assigned is called by the group before it fetches from newly assigned partitions. It restores their state and says
+// where each input goes on: at the cursor or at the committed offset, whichever is higher. Doing it here, and not when
+// partitions are assigned, is what makes it possible to correct the offsets.
+func (w *Worker) assigned(ctx context.Context, from offsets) (offsets, error) {
+	partitions := map[int32]bool{}
+	for _, topic := range []string{w.config.Topics.Commands(), w.config.Topics.Results()} {
+		for p := range from[topic] {
+			partitions[p] = true
+		}
+	}
+	if len(partitions) == 0 {
+		return from, nil
+	}
+	// Fences a predecessor of this slot and ends what it left open, so that restoring need not wait for its timeout.
+	if _, _, err := w.session().ProducerID(ctx); err != nil {
+		return nil, fmt.Errorf("lifecycle: fence predecessor: %w", err)
+	}
+	restored, err := w.restore(ctx, slices.Sorted(maps.Keys(partitions)))
+	if err != nil {
+		w.log.ErrorContext(ctx, "state could not be restored; trying again", "error", err)
+		return nil, err
+	}
+	if err := w.position(ctx, from, restored); err != nil {
+		w.log.ErrorContext(ctx, "input does not fit the state; see OPERATIONS.md, cursor", "error", err)
+		w.stop(err)
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range restored {
+		w.owned[p.id] = p // never merged into an older copy
+	}
+	w.metrics.partitions.Set(float64(len(w.owned)))
+	return from, nil
+}
+
+// restore reads the state of partitions, a few at a time.
+func (w *Worker) restore(ctx context.Context, ids []int32) ([]*partition, error) {
+	// A client of its own, which consumes nothing: the group's client must not fetch the state topic.
+	cl, err := kgo.NewClient(w.config.Client...)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	started := time.Now()
+	restored := make([]*partition, len(ids))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for n, id := range ids {
+		g.Go(func() error {
+			from, records := time.Now(), 0
+			p := newPartition(id)
+			_, err := events.Replay(gctx, cl, w.config.Topics.State(), id, func(r *kgo.Record) error {
+				records++
+				return p.load(r)
+			})
+			if err != nil {
+				return err
+			}
+			p.loaded()
+			restored[n] = p
+			w.metrics.restored.Add(float64(records))
+			w.metrics.restoring.Observe(time.Since(from).Seconds())
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	w.log.InfoContext(ctx, "partitions restored", "partitions", ids, "seconds", time.Since(started).Seconds())
+	return restored, nil
+}
+
+// errCursor means that a topic ends before what the state says was decided: it was made anew, or is another cluster's.
+var errCursor = errors.New("lifecycle: the cursor is past the end of its topic")
+
+// position corrects the offsets from which the inputs of restored partitions are read. A coordinator that has lost a
+// group's offsets answers, without an error, that there are none: the cursor, written with the decisions, wins.
+func (w *Worker) position(ctx context.Context, from offsets, restored []*partition) error {
+	admin := kadm.NewClient(w.session())
+	topics := []string{w.config.Topics.Commands(), w.config.Topics.Results()}
+	starts, err := admin.ListStartOffsets(ctx, topics...)
+	if err != nil {
+		return err
+	}
+	ends, err := admin.ListEndOffsets(ctx, topics...)
+	if err != nil {
+		return err
+	}
+	for _, p := range restored {
+		for _, topic := range topics {
+			committed, assigned := from[topic][p.id]
+			if !assigned {
+				return fmt.Errorf("lifecycle: partition %d of %s was assigned to another worker than its commands", p.id, topic)
+			}
+			start, _ := starts.Lookup(topic, p.id)
+			end, _ := ends.Lookup(topic, p.id)
+			if err := errors.Join(start.Err, end.Err); err != nil {
+				return err
+			}
+			cursor := p.cursor[topic]
+			if cursor > end.Offset {
+				return fmt.Errorf("%w: %s/%d is decided up to %d and ends at %d", errCursor, topic, p.id, cursor, end.Offset)
+			}
+			if cursor > 0 && start.Offset > cursor {
+				w.log.ErrorContext(ctx, "records were removed before they were decided",
+					"topic", topic, "partition", p.id, "from", cursor, "to", start.Offset)
+			}
+			at := max(cursor, committed.EpochOffset().Offset, start.Offset)
+			from[topic][p.id] = kgo.NewOffset().At(at)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,319 @@
+package lifecycle
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Worker decides the partitions that its group assigns to it. One goroutine runs it: [Worker.Run].
+type Worker struct {
+	config  Config
+	decider *decider
+	metrics *metrics
+	log     *slog.Logger
+
+	group chan *kgo.GroupTransactSession // holds the session once it exists; see session
+	fatal chan error                     // an error found outside the loop that must end it
+
+	mu       sync.Mutex
+	owned    map[int32]*partition
+	expected map[int32]bool // assigned, perhaps not restored yet; nil before the first assignment
+}
+
+// New returns a worker; it does nothing before [Worker.Run].
+func New(c Config, codec *events.Codec, log *slog.Logger, reg prometheus.Registerer) (*Worker, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m := newMetrics(reg, c.Topics.Prefix)
+	return &Worker{
+		config: c, log: log, metrics: m,
+		decider: &decider{topics: c.Topics, codec: codec, fresh: freshInputs, metrics: m},
+		group:   make(chan *kgo.GroupTransactSession, 1),
+		fatal:   make(chan error, 1),
+		owned:   map[int32]*partition{},
+	}, nil
+}
+
+// freshInputs makes the inputs of one decision. Times are kept to milliseconds, as they are on Kafka.
+func freshInputs() integration.Inputs {
+	return integration.Inputs{
+		Now: time.Now().UTC().Truncate(time.Millisecond), ID: newID(), ExternalID: uuid.NewString(), Jitter: mathrand.Float64(),
+	}
+}
+
+// newID makes an integration's id: 50 random bits in ten letters and digits that cannot be mistaken for one another.
+// Ids are also names of platform roles, over all organizations: with a million of them the chance that any two are
+// alike is 1 in 2,000, and the mapping worker would refuse the second.
+func newID() integration.ID {
+	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+	var raw [10]byte
+	_, _ = rand.Read(raw[:]) // never fails (crypto/rand)
+	for n, b := range raw {
+		raw[n] = alphabet[b&31]
+	}
+	return integration.ID(integration.IDPrefix + string(raw[:]))
+}
+
+// Ready reports whether the worker has joined its group and restored all that it was assigned, which may be nothing.
+func (w *Worker) Ready() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.expected != nil && len(w.owned) == len(w.expected)
+}
+
+// Run decides until ctx ends (nil) or something fails for good; then the process should exit and be restarted, which
+// restores everything from Kafka.
+func (w *Worker) Run(ctx context.Context) error {
+	session, err := kgo.NewGroupTransactSession(w.options()...)
+	if err != nil {
+		return fmt.Errorf("lifecycle: %w", err)
+	}
+	w.group <- session
+	defer session.CloseAllowingRebalance() // Close alone would wait for ever while a poll blocks rebalances
+	ping, cancel := context.WithTimeout(ctx, 30*time.Second)
+	err = session.Client().Ping(ping) // a wrong password fails here at once, and nowhere else
+	cancel()
+	if err != nil {
+		return fmt.Errorf("lifecycle: reach Kafka: %w", err)
+	}
+	return w.loop(ctx, session)
+}
+
+func (w *Worker) options() []kgo.Opt {
+	c := w.config
+	transactional := c.Group + "-" + c.Instance
+	if c.Fresh {
+		transactional += "-" + uuid.NewString()
+	}
+	return append(slices.Clone(c.Client),
+		kgo.ConsumerGroup(c.Group), kgo.ConsumeTopics(c.Topics.Commands(), c.Topics.Results()),
+		kgo.InstanceID(c.Instance), kgo.TransactionalID(transactional),
+		kgo.TransactionTimeout(c.TransactionTimeout),
+		kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(min(c.SessionTimeout/6, 3*time.Second)),
+		kgo.RebalanceTimeout(max(20*time.Second, c.SessionTimeout)),
+		// Equal partitions of both topics come to one member; see the package comment.
+		kgo.Balancers(kgo.RangeBalancer()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.AdjustFetchOffsetsFn(w.assigned),
+		kgo.OnPartitionsAssigned(w.expect), kgo.OnPartitionsRevoked(w.revoked), kgo.OnPartitionsLost(w.revoked),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // position chose the offset; out of range is never to be jumped over
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(0),
+		kgo.FetchMaxWait(250*time.Millisecond),
+	)
+}
+
+// session returns the group's client; callbacks may run before the constructor has returned it.
+func (w *Worker) session() *kgo.Client {
+	s := <-w.group
+	w.group <- s
+	return s.Client()
+}
+
+func (w *Worker) stop(err error) {
+	select {
+	case w.fatal <- err:
+	default: // one reason is enough
+	}
+}
+
+func (w *Worker) expect(_ context.Context, _ *kgo.Client, gained map[string][]int32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.expected == nil {
+		w.expected = map[int32]bool{}
+	}
+	for _, partitions := range gained {
+		for _, p := range partitions {
+			w.expected[p] = true
+		}
+	}
+}
+
+func (w *Worker) revoked(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for topic, partitions := range lost {
+		for _, p := range partitions {
+			delete(w.owned, p)
+			delete(w.expected, p)
+			w.metrics.forget(topic, p)
+		}
+	}
+	w.metrics.partitions.Set(float64(len(w.owned)))
+}
+
+// pollAtMost bounds one poll, so that fatal errors and new timers are seen.
+const pollAtMost = time.Second
+
+func (w *Worker) loop(ctx context.Context, session *kgo.GroupTransactSession) error {
+	aborts := 0
+	for {
+		select {
+		case err := <-w.fatal:
+			return err
+		case <-ctx.Done():
+			return nil
+		case <-time.After(min(time.Duration(aborts)*50*time.Millisecond, time.Second)):
+		}
+		polling, cancel := context.WithTimeout(ctx, w.untilDue(time.Now()))
+		fetches := session.PollRecords(polling, w.config.BatchRecords)
+		cancel()
+		committed, err := w.transact(ctx, session, fetches)
+		session.AllowRebalance()
+		switch {
+		case err != nil:
+			w.metrics.transactions.WithLabelValues("failed").Inc()
+			return err
+		case committed:
+			aborts = 0
+		default:
+			aborts++ // the first end after a rebalance may abort; the records are read again
+		}
+	}
+}
+
+// untilDue is how long to wait for records before a timer wants attention.
+func (w *Worker) untilDue(now time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	wait := pollAtMost
+	for _, p := range w.owned {
+		if at, ok := p.due.next(); ok {
+			wait = min(wait, at.Sub(now))
+		}
+	}
+	return max(wait, time.Millisecond)
+}
+
+// transact decides what was fetched, and what is due, in one transaction. committed is true also when there was
+// nothing to do.
+func (w *Worker) transact(ctx context.Context, session *kgo.GroupTransactSession, fetches kgo.Fetches) (committed bool, err error) {
+	for _, e := range fetches.Errors() {
+		if !errors.Is(e.Err, context.DeadlineExceeded) && !errors.Is(e.Err, context.Canceled) {
+			return false, fmt.Errorf("lifecycle: read %s/%d: %w", e.Topic, e.Partition, e.Err)
+		}
+	}
+	started := time.Now()
+	batches, records, err := w.decide(fetches, started)
+	if err != nil {
+		return false, err
+	}
+	if len(records) == 0 && fetches.NumRecords() == 0 {
+		return true, nil
+	}
+	committed, err = w.write(ctx, session, records, batches != nil || fetches.NumRecords() == 0)
+	if err != nil {
+		return false, err
+	}
+	w.metrics.deciding.Observe(time.Since(started).Seconds())
+	if !committed {
+		w.metrics.transactions.WithLabelValues("aborted").Inc()
+		return false, nil
+	}
+	w.metrics.transactions.WithLabelValues("committed").Inc()
+	for _, b := range batches {
+		b.commit(started)
+	}
+	w.progress(fetches)
+	return true, nil
+}
+
+// decide makes the batches of what was fetched and the reminders of what is due. No batches at all are returned when
+// records of a partition came that is not owned any more.
+func (w *Worker) decide(fetches kgo.Fetches, now time.Time) (batches []*batch, records []*kgo.Record, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	byPartition := map[int32]*batch{}
+	foreign := false
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if len(f.Records) == 0 || err != nil {
+			return
+		}
+		p, owned := w.owned[f.Partition]
+		if !owned {
+			foreign = true
+			return
+		}
+		b, ok := byPartition[f.Partition]
+		if !ok {
+			b = w.decider.begin(p)
+			byPartition[f.Partition] = b
+			batches = append(batches, b)
+		}
+		for _, r := range f.Records {
+			if err = b.add(r); err != nil {
+				err = fmt.Errorf("lifecycle: decide %s/%d at %d: %w", r.Topic, r.Partition, r.Offset, err)
+				return
+			}
+		}
+	})
+	if err != nil || foreign {
+		return nil, nil, err
+	}
+	for _, b := range batches {
+		out, err := b.records(now)
+		if err != nil {
+			return nil, nil, fmt.Errorf("lifecycle: %w", err)
+		}
+		records = append(records, out...)
+	}
+	for _, p := range w.owned {
+		due, err := p.reminders(w.decider.codec, now, w.config.BatchRecords)
+		if err != nil {
+			return nil, nil, fmt.Errorf("lifecycle: %w", err)
+		}
+		w.metrics.reminders.Add(float64(len(due)))
+		records = append(records, due...)
+	}
+	return batches, records, nil
+}
+
+// write produces the records and ends the transaction.
+func (w *Worker) write(ctx context.Context, session *kgo.GroupTransactSession, records []*kgo.Record, commit bool) (bool, error) {
+	if err := session.Begin(); err != nil {
+		return false, fmt.Errorf("lifecycle: begin a transaction: %w", err)
+	}
+	// A stop must not tear a transaction apart, and an end that never returns would hold the group's rebalance for good.
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.EndTimeout)
+	defer cancel()
+	refused := kgo.AbortingFirstErrPromise(session.Client()) // else a commit would succeed with a record missing
+	for _, r := range records {
+		session.Produce(ending, r, refused.Promise())
+	}
+	err := refused.Err()
+	committed, endErr := session.End(ending, kgo.TransactionEndTry(commit && err == nil))
+	if endErr != nil {
+		return false, fmt.Errorf("lifecycle: end a transaction: %w", errors.Join(endErr, err))
+	}
+	if err != nil {
+		w.log.WarnContext(ctx, "transaction aborted; its records are read again", "error", err)
+	}
+	return committed, nil
+}
+
+func (w *Worker) progress(fetches kgo.Fetches) {
+	now := time.Now()
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if n := len(f.Records); n > 0 {
+			last := f.Records[n-1]
+			w.metrics.progress(f.Topic, f.Partition, max(0, f.HighWatermark-last.Offset-1), last.Timestamp, now)
+		}
+	})
+}
