@@ -6,43 +6,20 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"fmt"
-	"io"
-	"log/slog"
 	"maps"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/rolebridge/rolebridge/internal/secret"
 )
-
-// Secret prints, logs and marshals as "redacted"; Reveal is the only way out. The text sits behind a pointer because fmt
-// skips the methods of unexported fields.
-type Secret struct{ text *string }
-
-func newSecret(text string) Secret { return Secret{&text} }
-
-// Reveal returns the text.
-func (s Secret) Reveal() string {
-	if s.text == nil {
-		return ""
-	}
-	return *s.text
-}
-
-// Format writes "redacted" for every verb.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "redacted") }
-
-// LogValue is "redacted".
-func (s Secret) LogValue() slog.Value { return slog.StringValue("redacted") }
-
-// MarshalText is "redacted", so that no JSON leaks it.
-func (s Secret) MarshalText() ([]byte, error) { return []byte("redacted"), nil }
 
 // AccessKey signs requests. It is an aws.CredentialsProvider: config.WithCredentialsProvider(account.Root).
 type AccessKey struct {
 	ID     string
-	Secret Secret
+	Secret secret.Text
 }
 
 // Retrieve hands the key to an SDK. It never fails and never expires.
@@ -140,7 +117,7 @@ func (s *Sandbox) AddAccount(id string) (Account, error) {
 	}
 	root := s.state.Keys[a.RootKey]
 	s.mu.Unlock()
-	return Account{ID: id, Root: AccessKey{root.ID, newSecret(root.Secret)}}, s.save()
+	return Account{ID: id, Root: AccessKey{root.ID, secret.New(root.Secret)}}, s.save()
 }
 
 // AddUser makes a user with one access key and, if policy is not empty, one inline policy named "sandbox". A user that
@@ -181,7 +158,7 @@ func (s *Sandbox) addUser(accountID, name, policy string) (User, error) {
 	a.Users[strings.ToLower(name)] = u
 	s.disk.touch()
 	k := s.state.Keys[u.Keys[0]]
-	return User{ARN: a.userARN(u), Key: AccessKey{k.ID, newSecret(k.Secret)}}, nil
+	return User{ARN: a.userARN(u), Key: AccessKey{k.ID, secret.New(k.Secret)}}, nil
 }
 
 // newKey needs the write lock.

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -113,6 +114,15 @@ func refuseS3(w http.ResponseWriter, r *http.Request, id string, err error) {
 		Resource  string
 		RequestID string `xml:"RequestId"`
 	}{Code: why.code, Message: why.message, Resource: r.URL.Path, RequestID: id})
+}
+
+// refuseJSON is for services that are not here: most of them, and all newer ones, speak JSON.
+func refuseJSON(w http.ResponseWriter, r *refusal) {
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	w.Header().Set("X-Amzn-Errortype", r.code)
+	w.WriteHeader(r.status)
+	// Strings always marshal; an answer that cannot be written has nobody to be reported to.
+	_ = json.NewEncoder(w).Encode(map[string]string{"__type": r.code, "message": r.message})
 }
 
 func writeXML(w http.ResponseWriter, status int, body any) {

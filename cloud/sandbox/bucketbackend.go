@@ -62,7 +62,7 @@ func (b backend) DeleteBucket(_ context.Context, name string) error {
 		return err
 	}
 	if !empty {
-		return gofakes3.ResourceError(gofakes3.ErrBucketNotEmpty, name)
+		return gofakes3.ErrorMessage(gofakes3.ErrBucketNotEmpty, "The bucket you tried to delete is not empty")
 	}
 	b.s.mu.Lock()
 	delete(b.s.state.Buckets, name)
@@ -90,10 +90,14 @@ func (b backend) ListBucket(_ context.Context, name string, prefix *gofakes3.Pre
 	return out, nil
 }
 
+func noSuchKey() error {
+	return gofakes3.ErrorMessage(gofakes3.ErrNoSuchKey, "The specified key does not exist.")
+}
+
 func (b backend) HeadObject(_ context.Context, bucket, key string) (*gofakes3.Object, error) {
 	v, ok := b.s.objects.get(bucket, key)
 	if !ok {
-		return nil, gofakes3.KeyNotFound(key)
+		return nil, noSuchKey()
 	}
 	return show(v, io.NopCloser(strings.NewReader("")), nil)
 }
@@ -101,7 +105,7 @@ func (b backend) HeadObject(_ context.Context, bucket, key string) (*gofakes3.Ob
 func (b backend) GetObject(_ context.Context, bucket, key string, part *gofakes3.ObjectRangeRequest) (*gofakes3.Object, error) {
 	v, ok := b.s.objects.get(bucket, key)
 	if !ok {
-		return nil, gofakes3.KeyNotFound(key)
+		return nil, noSuchKey()
 	}
 	within, err := part.Range(v.Size)
 	if err != nil {
@@ -169,7 +173,7 @@ func (b backend) DeleteMulti(ctx context.Context, bucket string, keys ...string)
 func (b backend) SetObjectTagging(_ context.Context, bucket, key, tagging string) error {
 	found, err := b.s.objects.retag(bucket, key, gofakes3.TaggingMetadataKey, tagging)
 	if !found {
-		return gofakes3.KeyNotFound(key)
+		return noSuchKey()
 	}
 	return err
 }

@@ -111,7 +111,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		refuseQuery(w, stsNamespace, id, err)
 	default:
-		refuseQuery(w, stsNamespace, id, refuse(400, "InvalidAction", "the sandbox has iam, sts and s3, but no service %q", g.service))
+		refuseJSON(w, refuse(400, "UnknownOperationException", "the sandbox has iam, sts and s3, but no service %q", g.service))
 	}
 }
 

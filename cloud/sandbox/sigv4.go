@@ -44,6 +44,8 @@ func readSignature(r *http.Request) (_ signed, ok bool, _ error) {
 	case authorization != "":
 		g, err := headerSignature(r, authorization)
 		return g, true, err
+	case query.Has("AWSAccessKeyId") && query.Has("Signature"):
+		return signed{service: "s3"}, true, refuseV2()
 	case query.Has("X-Amz-Algorithm") || query.Has("X-Amz-Signature"):
 		g, err := querySignature(query)
 		return g, true, err
@@ -53,6 +55,9 @@ func readSignature(r *http.Request) (_ signed, ok bool, _ error) {
 }
 
 func headerSignature(r *http.Request, authorization string) (signed, error) {
+	if strings.HasPrefix(authorization, "AWS ") {
+		return signed{service: "s3"}, refuseV2()
+	}
 	rest, ok := strings.CutPrefix(authorization, sigAlgorithm+" ")
 	if !ok {
 		return signed{}, refuse(400, "IncompleteSignature", "only %s signatures are accepted", sigAlgorithm)
@@ -69,6 +74,12 @@ func headerSignature(r *http.Request, authorization string) (signed, error) {
 	}
 	date := r.Header.Get("X-Amz-Date")
 	return g, g.readScope(parts["Credential"], date)
+}
+
+// refuseV2 answers the signatures of before 2014, which AWS accepts in its oldest regions only and some clients still make
+// for presigned URLs.
+func refuseV2() error {
+	return refuse(400, "InvalidRequest", "The authorization mechanism you have provided is not supported. Please use %s.", sigAlgorithm)
 }
 
 func querySignature(query url.Values) (signed, error) {
