@@ -56,7 +56,7 @@ func KafkaFormat(args ...string) KafkaOption {
 // broker said last.
 func OwnKafka(t testing.TB, options ...KafkaOption) *KafkaServer {
 	t.Helper()
-	real(t)
+	full(t)
 	config := local.KafkaConfig{Properties: map[string]string{}}
 	for _, option := range options {
 		option(&config)

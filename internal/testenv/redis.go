@@ -35,7 +35,7 @@ type RedisServer struct{ *local.Redis }
 // OwnRedis starts a server for this test alone, which takes 30 ms, and ends it with the test. args go to redis-server.
 func OwnRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
-	real(t)
+	full(t)
 	server, err := local.NewRedis(t.Context(), t.TempDir(), args...)
 	if err != nil {
 		t.Fatal(redis.missing(err))

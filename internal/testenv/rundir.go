@@ -24,7 +24,7 @@ func removeRunDirs() error {
 	if err != nil {
 		return nil //nolint:nilerr // it could not be made, so there is none
 	}
-	return os.RemoveAll(root)
+	return errors.Join(os.RemoveAll(root), held.Close())
 }
 
 var ownRoot = sync.OnceValues(func() (string, error) {

@@ -36,7 +36,7 @@ var (
 // get answers the address of the server that this test binary shares.
 func (s *service) get(t testing.TB) string {
 	t.Helper()
-	real(t)
+	full(t)
 	s.once.Do(func() {
 		// Nobody stops it: it ends with the test binary, whose last test nobody can foresee.
 		s.address, _, s.err = s.open(context.WithoutCancel(t.Context()))
@@ -72,8 +72,8 @@ Tests run against a real %[1]s. Any of these helps:
   - go test -short ./...                      leaves these tests out`, s.name, err, s.variable)
 }
 
-// real skips a test that needs a real server when the quick way was asked for.
-func real(t testing.TB) {
+// full skips a test that needs a real server when the quick way was asked for.
+func full(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a real server: run without -short")

@@ -16,9 +16,10 @@ import (
 // Provision installs what tests need on this machine, and reports everything that is in the way.
 func Provision(ctx context.Context) error {
 	install := map[string]func() error{
-		"Kafka": func() error { return local.InstallKafka(ctx) },
-		"Redis": func() error { _, err := provision.InstallRedis(ctx); return err },
-		"AWS":   func() error { _, err := provision.InstallAWS(ctx); return err },
+		"Kafka":             func() error { return local.InstallKafka(ctx) },
+		"Redis":             func() error { _, err := provision.InstallRedis(ctx); return err },
+		"the race detector": func() error { return provision.InstallCompiler(ctx) },
+		"AWS":               func() error { _, err := provision.InstallAWS(ctx); return err },
 	}
 	failures := make(chan error, len(install))
 	for name, do := range install {

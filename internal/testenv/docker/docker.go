@@ -135,4 +135,5 @@ func engine(ctx context.Context) (host string, err error) {
 
 type silent struct{}
 
+// Printf says nothing.
 func (silent) Printf(string, ...any) {}

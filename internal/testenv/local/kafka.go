@@ -161,7 +161,7 @@ func formatKafka(ctx context.Context, dir, properties string, more []string, ins
 		args = append(args, ports.Replace(arg))
 	}
 	path, argv := installed.Command("kafka.tools.StorageTool", nil, args...)
-	format, err := process.Start(process.Spec{
+	format, err := process.Start(ctx, process.Spec{
 		Path: path, Args: argv, Env: environment(), Dir: dir, Log: filepath.Join(dir, "format.log"),
 	})
 	if err != nil {

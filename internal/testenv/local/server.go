@@ -38,7 +38,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.process != nil && s.process.Alive() {
 		return errors.New("the server already runs")
 	}
-	p, err := process.Start(s.spec)
+	p, err := process.Start(ctx, s.spec)
 	if err != nil {
 		return err
 	}

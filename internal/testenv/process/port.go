@@ -24,12 +24,12 @@ type Port struct {
 // ReservePort finds a free port.
 func ReservePort(ctx context.Context) (*Port, error) {
 	dir := filepath.Join(os.TempDir(), "rolebridge-ports")
-	// Other users' tests share the folder.
-	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // empty lock files, no content
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
+	_ = os.Chmod(dir, 0o777) // other users' tests share it; only its owner can do this, and once is enough
 	for range 200 {
-		number := lowestPort + rand.IntN(highestPort-lowestPort) //nolint:gosec // a choice, not a secret
+		number := lowestPort + rand.IntN(highestPort-lowestPort)
 		lock, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(number)), os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
 			continue // another user's

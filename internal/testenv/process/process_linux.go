@@ -34,7 +34,7 @@ func Group(atOurDeath syscall.Signal) *syscall.SysProcAttr {
 }
 
 // Start runs what spec says.
-func Start(spec Spec) (*Process, error) {
+func Start(ctx context.Context, spec Spec) (*Process, error) {
 	out, err := os.OpenFile(spec.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -45,8 +45,8 @@ func Start(spec Spec) (*Process, error) {
 		return nil, err
 	}
 
-	// Background, since the process outlives the call; its owner ends it by Kill or Stop.
-	cmd := exec.CommandContext(context.Background(), spec.Path, spec.Args...)
+	// The process outlives the call; its owner ends it by Kill or Stop.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), spec.Path, spec.Args...)
 	cmd.Env, cmd.Dir = spec.Env, spec.Dir
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = Group(syscall.SIGKILL)

@@ -15,7 +15,7 @@ func Group(syscall.Signal) *syscall.SysProcAttr { return &syscall.SysProcAttr{Se
 type Process struct{}
 
 // Start answers ErrUnsupported.
-func Start(Spec) (*Process, error) { return nil, ErrUnsupported }
+func Start(context.Context, Spec) (*Process, error) { return nil, ErrUnsupported }
 
 // PID is 0.
 func (*Process) PID() int { return 0 }

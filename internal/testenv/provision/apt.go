@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 )
-
-var refreshed sync.Once
 
 // apt installs a missing program for the whole machine, which only root on a Debian-like system may. The error says what
 // else to do.
@@ -17,30 +16,34 @@ func apt(ctx context.Context, program string, packages ...string) error {
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
 		return fmt.Errorf("%s is missing: install it (on Debian: apt-get install %s)", program, packages[0])
 	}
+	return withLists(ctx, func() error {
+		progress("%s is missing: apt-get install %v", program, packages)
+		args := append([]string{"install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"}, packages...)
+		if _, err := run(ctx, "/", "apt-get", args...); err != nil {
+			return errors.Join(fmt.Errorf("%s is missing", program), err)
+		}
+		return nil
+	})
+}
+
+var lists sync.Once
+
+// withLists does something with apt's lists of packages, which are read anew once by each process. apt-get refuses to run
+// twice at a time.
+func withLists(ctx context.Context, do func() error) error {
 	cache, err := Folder()
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(ctx, cache+"/apt.lock")
+	unlock, err := lock(ctx, filepath.Join(cache, "apt.lock"))
 	if err != nil {
 		return err
 	}
 	defer unlock()
-
-	progress("%s is missing: apt-get install %v", program, packages)
-	refresh(ctx)
-	args := append([]string{"install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"}, packages...)
-	if _, err := run(ctx, "/", "apt-get", args...); err != nil {
-		return errors.Join(fmt.Errorf("%s is missing", program), err)
-	}
-	return nil
-}
-
-// refresh reads the lists of packages, once. A failure shows in what follows.
-func refresh(ctx context.Context) {
-	refreshed.Do(func() {
+	lists.Do(func() {
 		if os.Geteuid() == 0 {
-			_, _ = run(ctx, "/", "apt-get", "update", "-q")
+			_, _ = run(ctx, "/", "apt-get", "update", "-q") // a failure shows in what follows
 		}
 	})
+	return do()
 }

@@ -35,9 +35,9 @@ func Folder() (string, error) {
 	return dir, os.MkdirAll(dir, 0o750)
 }
 
-// once returns the path of the installation name, and has make build it at a temporary path if it is missing. What make
+// once returns the path of the installation name, and has build make it at a temporary path if it is missing. What build
 // leaves there, a file or a folder, is the installation.
-func once(ctx context.Context, name string, make func(ctx context.Context, tmp string) error) (string, error) {
+func once(ctx context.Context, name string, build func(ctx context.Context, tmp string) error) (string, error) {
 	cache, err := Folder()
 	if err != nil {
 		return "", err
@@ -64,7 +64,7 @@ func once(ctx context.Context, name string, make func(ctx context.Context, tmp s
 	if err := os.RemoveAll(tmp); err != nil { // of an installation that was interrupted
 		return "", err
 	}
-	if err := make(ctx, tmp); err != nil {
+	if err := build(ctx, tmp); err != nil {
 		return "", fmt.Errorf("install %s: %w", name, errors.Join(err, os.RemoveAll(tmp)))
 	}
 	if err := os.Rename(tmp, path); err != nil {
@@ -92,7 +92,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		if !told {
-			progress("%s: waiting for another process that installs it", strings.TrimSuffix(filepath.Base(path), ".lock"))
+			progress("%s: waiting for who installs it already", strings.TrimSuffix(filepath.Base(path), ".lock"))
 		}
 		select {
 		case <-ctx.Done():

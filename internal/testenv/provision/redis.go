@@ -42,12 +42,15 @@ func unpackRedis(ctx context.Context, tmp string) error {
 	if err := os.MkdirAll(tmp, 0o750); err != nil {
 		return err
 	}
-	refresh(ctx)
-	packages, err := redisPackages(ctx)
-	if err != nil {
+	err := withLists(ctx, func() error {
+		packages, err := redisPackages(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = run(ctx, tmp, "apt-get", append([]string{"download", "-q"}, packages...)...)
 		return err
-	}
-	if _, err := run(ctx, tmp, "apt-get", append([]string{"download", "-q"}, packages...)...); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	archives, err := filepath.Glob(filepath.Join(tmp, "*.deb"))

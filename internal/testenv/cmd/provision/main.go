@@ -16,12 +16,19 @@ import (
 )
 
 func main() {
+	if err := run(); err != nil {
+		fmt.Fprintf(os.Stderr, "provision: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	begin := time.Now()
 	if err := testenv.Provision(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "provision: %v\n", err)
-		os.Exit(1)
+		return err
 	}
 	fmt.Fprintf(os.Stderr, "provision: Kafka, Redis, MiniStack and moto are installed (%s)\n", time.Since(begin).Round(time.Millisecond))
+	return nil
 }

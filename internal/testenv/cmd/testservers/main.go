@@ -76,8 +76,7 @@ func execute(ctx context.Context, command, env []string) (code int, err error) {
 		// Most often there is nobody left to tell.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return max(exit.ExitCode(), 1), nil // the command has said why
 	}
 	if err != nil {
