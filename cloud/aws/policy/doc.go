@@ -2,7 +2,7 @@
 //
 // It answers four questions without a call to AWS: what does this text say (Parse), whom does it let in (Evaluate,
 // Assume), would IAM store it (Validate), and what is wrong with it for us (Lint, Mend). And it writes the documents that
-// we hand to customers and the ones of our own roles (Render…). It is no client of AWS, and it knows policies of roles
+// we hand to customers and the ones of our own roles (Document). It is no client of AWS, and it knows policies of roles
 // only: organizations' policies, permission boundaries and resource policies of other services are not here, so an allow
 // is an allow of the policies that were asked, not of AWS.
 //
@@ -35,6 +35,22 @@
 // principal's ARN, a key that stands twice): they are Invalid and admit nobody. Others are refused by IAM but mean
 // something definite ("Principal": "*", NotPrincipal): Validate names them, and they are evaluated with a finding, since
 // not everything that stores a role checks as IAM does.
+//
+// # Judging and mending
+//
+//	expect := policy.Expect{PlatformRole: platformRole, ExternalIDs: []string{id}, CustomerRole: customerRole}
+//	found := p.Lint(expect)           // worst first; Worst(found) gives an exit code
+//	text, err := p.Mend(expect)       // what to paste instead
+//	out, err := policy.EncodeSARIF(version, policy.Report{URI: "trust.json", Findings: found})
+//
+// Lint looks at each statement (lint_allow.go) and then asks the evaluator what really happens (lint_outcome.go), so a
+// hole that no rule describes is still found. Two external IDs stand for a rotation.
+//
+// # Writing
+//
+// FirstTrust, FinalTrust, PlatformTrust, PlatformPermissions, S3Sink, S3Source, DynamoDBSink and DynamoDBSource make a
+// Document; Document.Render writes it as JSON, Terraform, CloudFormation or AWS CLI commands, Document.Parse makes it a
+// Policy again. Every input is checked first, and refused with its name as a *FieldError (field.go).
 //
 // # What is not certain
 //

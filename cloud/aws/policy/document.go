@@ -1,19 +1,15 @@
 package policy
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
 
 // Document is a policy to be written, in the order in which it will be read. Make one with FirstTrust, FinalTrust,
-// PlatformTrust, PlatformPermissions, or Grants.
+// PlatformTrust, PlatformPermissions, S3Sink, S3Source, DynamoDBSink or DynamoDBSource.
 type Document struct {
 	Kind       Kind
 	Statements []Grant
-	// Partition is that of the ARNs in it; commands to paste need it for their endpoints only.
-	Partition string
 }
 
 // Grant is one statement of a Document.
@@ -82,7 +78,7 @@ func (d Document) Parse() *Policy { return Parse(d.Kind, d.JSON()) }
 
 // FirstTrust is the trust policy for a customer's role before the mapping exists: it denies everybody.
 func FirstTrust() Document {
-	return Document{Kind: Trust, Partition: "aws", Statements: []Grant{{
+	return Document{Kind: Trust, Statements: []Grant{{
 		Sid: "DenyUntilMapped", Effect: Deny, AWS: []string{"*"}, Actions: []string{"sts:AssumeRole"},
 	}}}
 }
@@ -91,22 +87,21 @@ func FirstTrust() Document {
 // replaces the other. Tagging is a statement of its own: whether AWS checks the external ID for sts:TagSession is not
 // documented.
 func FinalTrust(platformRole string, externalIDs ...string) (Document, error) {
-	role, err := checkRole("platform role", platformRole)
-	if err != nil {
+	if err := checkRole("platform role", platformRole); err != nil {
 		return Document{}, err
 	}
 	if len(externalIDs) < 1 || len(externalIDs) > 2 {
-		return Document{}, fmt.Errorf("external IDs: got %d, want one, or two during a rotation", len(externalIDs))
+		return Document{}, &FieldError{"external IDs", strings.Join(externalIDs, " "), "one, or two during a rotation"}
 	}
 	for i, id := range externalIDs {
 		if err := checkExternalID(id); err != nil {
 			return Document{}, err
 		}
 		if slices.Contains(externalIDs[:i], id) {
-			return Document{}, errors.New("external IDs: the two are equal")
+			return Document{}, &FieldError{"external IDs", id, "two that differ"}
 		}
 	}
-	return Document{Kind: Trust, Partition: role.Partition, Statements: finalStatements(platformRole, externalIDs)}, nil
+	return Document{Kind: Trust, Statements: finalStatements(platformRole, externalIDs)}, nil
 }
 
 func finalStatements(platformRole string, externalIDs []string) []Grant {
@@ -123,20 +118,20 @@ func finalStatements(platformRole string, externalIDs []string) []Grant {
 // or user ARNs) may become it, and may tag the session.
 func PlatformTrust(identities ...string) (Document, error) {
 	if len(identities) == 0 {
-		return Document{}, errors.New("identities: none given; a platform role that nobody may assume is of no use")
+		return Document{}, &FieldError{"identities", "", "at least one role or user: a platform role that nobody may assume is of no use"}
 	}
 	partition := ""
 	for _, who := range identities {
 		a, err := ParseARN(who)
 		if err != nil || !isAccount(a.Account) || a.Service != "iam" || !identityResource(a.Resource) || !partitions[a.Partition] {
-			return Document{}, fmt.Errorf("identities: %s is not the ARN of a role or user", quote(who))
+			return Document{}, &FieldError{"identities", who, "the ARN of a role or user"}
 		}
 		if partition != "" && partition != a.Partition {
-			return Document{}, fmt.Errorf("identities: %s is in partition %s, the others in %s", quote(who), a.Partition, partition)
+			return Document{}, &FieldError{"identities", who, "an identity of partition " + partition + " as the others"}
 		}
 		partition = a.Partition
 	}
-	return Document{Kind: Trust, Partition: partition, Statements: []Grant{{
+	return Document{Kind: Trust, Statements: []Grant{{
 		Sid: "BrokerAndValidator", Effect: Allow, AWS: identities, Actions: []string{"sts:AssumeRole", "sts:TagSession"},
 	}}}, nil
 }
@@ -144,58 +139,10 @@ func PlatformTrust(identities ...string) (Document, error) {
 // PlatformPermissions is the permission policy of a platform role: it may assume, and tag the session of, exactly one
 // customer role.
 func PlatformPermissions(customerRole string) (Document, error) {
-	role, err := checkRole("customer role", customerRole)
-	if err != nil {
+	if err := checkRole("customer role", customerRole); err != nil {
 		return Document{}, err
 	}
-	return Document{Kind: Identity, Partition: role.Partition, Statements: []Grant{{
+	return Document{Kind: Identity, Statements: []Grant{{
 		Sid: "AssumeCustomerRole", Effect: Allow, Actions: []string{"sts:AssumeRole", "sts:TagSession"}, Resources: []string{customerRole},
 	}}}, nil
-}
-
-// checkRole accepts a role's ARN as IAM makes them: path and name of IAM's characters only, so nothing in it can end a
-// string or be read as a wildcard or variable.
-func checkRole(field, arn string) (ARN, error) {
-	a, err := ParseARN(arn)
-	if err != nil {
-		return ARN{}, fmt.Errorf("%s: %w", field, err)
-	}
-	if a.Service != "iam" || a.Region != "" || !partitions[a.Partition] || !isAccount(a.Account) ||
-		!strings.HasPrefix(a.Resource, "role/") || !identityResource(a.Resource) {
-		return ARN{}, fmt.Errorf("%s: %s is not the ARN of a role: want arn:PARTITION:iam::ACCOUNT:role/NAME", field, quote(arn))
-	}
-	return a, nil
-}
-
-// identityResource checks "role/…" and "user/…": path segments and a name of at most 64 characters [\w+=,.@-], the
-// whole at most 512 (IAM API reference, Path and RoleName).
-func identityResource(resource string) bool {
-	head, rest, _ := strings.Cut(resource, "/")
-	if head != "role" && head != "user" || len(rest) > 512 {
-		return false
-	}
-	steps := strings.Split(rest, "/")
-	for i, step := range steps {
-		if step == "" || strings.ContainsFunc(step, func(r rune) bool { return !identityRune(r) }) || i == len(steps)-1 && len(step) > 64 {
-			return false
-		}
-	}
-	return true
-}
-
-func identityRune(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_+=,.@-", r)
-}
-
-// checkExternalID accepts what STS accepts: 2 to 1,224 of [\w+=,.@:/-] (STS API reference, AssumeRole).
-func checkExternalID(id string) error {
-	if len(id) < 2 || len(id) > 1224 {
-		return fmt.Errorf("external ID: %s has %d characters, want 2 to 1,224", quote(id), len(id))
-	}
-	for _, r := range id {
-		if !identityRune(r) && r != ':' && r != '/' {
-			return fmt.Errorf("external ID: %s has %q; want letters, digits and _+=,.@:/-", quote(id), r)
-		}
-	}
-	return nil
 }
