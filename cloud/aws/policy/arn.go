@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -159,7 +160,7 @@ func (p pattern) matchResource(s string) bool {
 	}
 	if parts := p.split(); len(parts) < 6 && len(parts) > 0 && parts[len(parts)-1].text() == "*" {
 		for range 6 - len(parts) {
-			p = append(p[:len(p):len(p)], ':', anyRun)
+			p = append(slices.Clip(p), ':', anyRun)
 		}
 	}
 	match, _ := p.matchARN(s)

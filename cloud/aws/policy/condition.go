@@ -42,7 +42,7 @@ func (p *Policy) holds(c *Condition, ctx map[string][]string, into *findings) ve
 	}
 	o := c.op
 	if o.family == familyNull {
-		return p.null(c, present, into)
+		return c.null(present)
 	}
 	if len(c.Values) == 0 {
 		return unknown
@@ -91,7 +91,7 @@ func (p *Policy) sayAbsent(c *Condition, into *findings) {
 	}
 }
 
-func (p *Policy) null(c *Condition, present bool, into *findings) verdict {
+func (c *Condition) null(present bool) verdict {
 	result := no
 	for _, v := range c.Values {
 		if !v.parsed.ok {

@@ -35,6 +35,7 @@ func session(t testing.TB, role string) policy.Caller {
 }
 
 func request(t testing.TB) policy.Request {
+	t.Helper()
 	return policy.Request{
 		Caller: session(t, platformRole), Action: "sts:AssumeRole", Resource: customerRole,
 		ExternalID: externalID, SessionName: "connector-1",

@@ -88,9 +88,15 @@ var taggedKeys = []struct {
 	prefix string
 	trait  keyTrait
 }{
-	{"aws:requesttag/", known | derived}, {"aws:principaltag/", known | derived}, {"aws:resourcetag/", known},
-	{"iam:resourcetag/", known}, {"s3:existingobjecttag/", known}, {"s3:requestobjecttag/", known},
-	{"ec2:resourcetag/", known}, {"sts:requestcontext/", known}, {"dynamodb:resourcetag/", known},
+	{"aws:requesttag/", known | derived},
+	{"aws:principaltag/", known | derived},
+	{"aws:resourcetag/", known},
+	{"iam:resourcetag/", known},
+	{"s3:existingobjecttag/", known},
+	{"s3:requestobjecttag/", known},
+	{"ec2:resourcetag/", known},
+	{"sts:requestcontext/", known},
+	{"dynamodb:resourcetag/", known},
 }
 
 // trait looks a key up; key is in lower case. Zero means that we know no such key.

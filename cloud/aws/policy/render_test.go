@@ -228,7 +228,7 @@ func TestAHostileInputIsRefusedByItsField(t *testing.T) {
 			return second(policy.PlatformPermissions("arn:aws:iam::111122223333:role/" + v + "'"))
 		},
 		"external ID":  func(v string) error { return second(policy.FinalTrust(platformRole, v+" ")) },
-		"external IDs": func(v string) error { return second(policy.FinalTrust(platformRole)) },
+		"external IDs": func(string) error { return second(policy.FinalTrust(platformRole)) },
 		"identities":   func(v string) error { return second(policy.PlatformTrust(v)) },
 		"role name":    func(v string) error { return final(policy.Names{Role: v}, policy.FormatCLI) },
 		"format":       func(v string) error { return final(policy.Names{Role: "r"}, policy.Format("x"+v)) },
