@@ -90,6 +90,8 @@ func drifts(ctx context.Context, admin *kadm.Client, defs []Definition) ([]Drift
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b Drift) int { return slices.Compare([]string{a.Topic, a.Setting}, []string{b.Topic, b.Setting}) })
+	slices.SortFunc(found, func(a, b Drift) int {
+		return slices.Compare([]string{a.Topic, a.Setting}, []string{b.Topic, b.Setting})
+	})
 	return found, nil
 }

@@ -92,12 +92,13 @@ func (c *Codec) Command(r *kgo.Record) (integration.Command, error) {
 		Source: e.Source(), ID: e.ID(), Organization: integration.OrganizationID(org),
 		Actor: integration.Principal(attribute(e, extActor)), Time: e.Time(), Ask: ask.(integration.Ask),
 	}
-	cmd.Digest, err = digest(cmd)
+	cmd.Digest, err = Digest(cmd)
 	return cmd, err
 }
 
-// digest hashes what was asked, in a canonical form: the order of fields and white space do not count.
-func digest(cmd integration.Command) (string, error) {
+// Digest hashes what was asked, in a canonical form: the order of fields and white space do not count. It is the digest
+// of the receipt too, so whoever finds an answer under a command's id can tell whether it answers that very command.
+func Digest(cmd integration.Command) (string, error) {
 	data, err := json.Marshal(cmd.Ask)
 	if err != nil {
 		return "", err

@@ -1,0 +1,208 @@
+package events_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/testenv"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// stateLog is a state topic that a test writes as the decider would.
+type stateLog struct {
+	t      *testing.T
+	topics events.Topics
+	seeds  kgo.Opt
+	cl     *kgo.Client
+}
+
+func newStateLog(t *testing.T, prefix string, seeds ...string) *stateLog {
+	t.Helper()
+	l := &stateLog{t: t, topics: events.Topics{Prefix: prefix, Partitions: 3}, seeds: kgo.SeedBrokers(seeds...)}
+	var err error
+	l.cl, err = kgo.NewClient(l.seeds, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(prefix+"writer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.cl.Close)
+	if _, err := events.Apply(t.Context(), kadm.NewClient(l.cl), l.topics, 1); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func (l *stateLog) write(commit kgo.TransactionEndTry, records ...*kgo.Record) {
+	l.t.Helper()
+	if err := l.cl.BeginTransaction(); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := l.cl.ProduceSync(l.t.Context(), records...).FirstErr(); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := l.cl.EndTransaction(l.t.Context(), commit); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *stateLog) integration(n int, version int64, hash string, at time.Time) *kgo.Record {
+	l.t.Helper()
+	org := integration.OrganizationID(fmt.Sprint("org-", n%2))
+	i := integration.Integration{
+		ID: integration.ID(fmt.Sprintf("cspi-%05d", n)), Organization: org, Environment: "env-1", Version: version,
+		Config: integration.Config{Kind: integration.KindAWS}, Mapping: integration.Mapping{Status: integration.MappingReady},
+	}
+	if hash != "" {
+		i.Connectors = map[integration.ConnectorID]integration.Binding{"lcc-1": {TokenHash: hash, BoundAt: at}}
+	}
+	r, err := l.topics.IntegrationRecord(org, i.ID, &i)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return r
+}
+
+func (l *stateLog) must(r *kgo.Record, err error) *kgo.Record {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return r
+}
+
+func (l *stateLog) table() *events.Table {
+	l.t.Helper()
+	table := events.NewTable(l.topics, []kgo.Opt{l.seeds}, events.WithReceipts(), events.WithLog(slog.New(slog.DiscardHandler)))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- table.Run(ctx) }()
+	l.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			l.t.Errorf("table: %v", err)
+		}
+	})
+	select {
+	case <-table.Ready():
+	case <-time.After(30 * time.Second):
+		l.t.Fatal("the table is not ready after 30 s")
+	}
+	return table
+}
+
+// onBoth runs a test on the embedded and on the real Kafka.
+func onBoth(t *testing.T, test func(t *testing.T, l *stateLog)) {
+	t.Run("on an embedded Kafka", func(t *testing.T) {
+		c, err := kfake.NewCluster(kfake.NumBrokers(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		test(t, newStateLog(t, "t.", c.ListenAddrs()...))
+	})
+	t.Run("on a real Kafka", func(t *testing.T) {
+		test(t, newStateLog(t, testenv.Prefix(t), testenv.Kafka(t)...))
+	})
+}
+
+func TestTheTableIsReadyWhenTheLogEndsInWhatIsNoRecord(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *stateLog) {
+		l.write(kgo.TryCommit, l.integration(1, 1, "", noon), l.integration(2, 1, "", noon))
+		l.write(kgo.TryAbort, l.integration(1, 9, "", noon), l.integration(3, 9, "", noon))
+		table := l.table()
+		if got := table.Count(); got != 2 {
+			t.Errorf("the table has %d integrations, want 2", got)
+		}
+		if i, ok := table.Integration("cspi-00001"); !ok || i.Version != 1 {
+			t.Errorf("integration 1 is %+v, want version 1: the rest was aborted", i)
+		}
+	})
+}
+
+func TestTheTableFollowsAndWakesWhoWaits(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *stateLog) {
+		l.write(kgo.TryCommit, l.integration(1, 1, "aa", noon))
+		table := l.table()
+		waited := make(chan error, 2)
+		go func() { waited <- table.WaitFor(t.Context(), "cspi-00001", 2) }()
+		asker := integration.Asker{Source: "s", ID: "1"}
+		go func() {
+			r, err := table.WaitAnswer(t.Context(), "org-1", asker)
+			if i, _ := table.Integration(r.Integration); err == nil && (i == nil || i.Version != r.Version) {
+				err = fmt.Errorf("answered with version %d while the table has %+v", r.Version, i)
+			}
+			waited <- err
+		}()
+		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := table.WaitFor(short, "cspi-00001", 99); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("waiting for what never comes: got %v, want the end of the context", err)
+		}
+		receipt := integration.Receipt{Organization: "org-1", Source: "s", ID: "1", Integration: "cspi-00001", Version: 2}
+		l.write(kgo.TryCommit, l.integration(1, 2, "bb", noon), l.must(l.topics.ReceiptRecord("org-1", asker, &receipt)))
+		for range 2 {
+			if err := <-waited; err != nil {
+				t.Error(err)
+			}
+		}
+		if _, ok := table.ByToken("aa"); ok {
+			t.Error("the old token is still known")
+		}
+		l.write(kgo.TryCommit, l.must(l.topics.IntegrationRecord("org-1", "cspi-00001", nil)), l.must(l.topics.ReceiptRecord("org-1", asker, nil)))
+		if err := table.WaitFor(t.Context(), "cspi-00001", 3); err != nil {
+			t.Error(err)
+		}
+		if got := table.List("org-1", "env-1"); len(got) != 0 {
+			t.Errorf("%d integrations are listed after the deletion", len(got))
+		}
+	})
+}
+
+func TestAStolenTokenHashStaysWithItsFirstOwner(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *stateLog) {
+		for n := range 2 {
+			o := integration.Organization{ID: integration.OrganizationID(fmt.Sprint("org-", n))}
+			l.write(kgo.TryCommit, l.must(l.topics.OrganizationRecord(o)))
+		}
+		l.write(kgo.TryCommit, l.integration(2, 1, "aa", noon.Add(time.Hour)))
+		l.write(kgo.TryCommit, l.integration(1, 1, "aa", noon))
+		l.write(kgo.TryCommit, l.integration(4, 1, "aa", noon.Add(2*time.Hour)))
+		b, ok := l.table().ByToken("aa")
+		if !ok || b.Integration.ID != "cspi-00001" || b.Organization.ID != "org-1" {
+			t.Errorf("the token belongs to %+v, want the integration that bound it first", b.Integration)
+		}
+	})
+}
+
+func TestApplyCreatesWhatIsMissingAndReportsDrift(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *stateLog) {
+		admin := kadm.NewClient(l.cl)
+		if done, err := events.Apply(t.Context(), admin, l.topics, 1); err != nil || len(done.Created) != 0 || len(done.Drifts) != 0 {
+			t.Errorf("applied again: %+v, %v; want nothing to do", done, err)
+		}
+		hour := "3600000"
+		if _, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "retention.ms", Value: &hour}}, l.topics.State()); err != nil {
+			t.Fatal(err)
+		}
+		more := l.topics
+		more.Partitions = 5
+		done, err := events.Apply(t.Context(), admin, more, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings := map[string]int{}
+		for _, d := range done.Drifts {
+			settings[d.Setting]++
+		}
+		if settings["partitions"] != 6 || settings["retention.ms"] != 1 {
+			t.Errorf("drifts are %v, want the partitions of all topics and one retention", done.Drifts)
+		}
+	})
+}
