@@ -11,25 +11,25 @@ import (
 
 // Config says how a [Worker] works. Start from [Defaults].
 type Config struct {
-	Topics events.Topics
+	Topics events.Topics `koanf:"-"`
 	// Client says how to reach Kafka: seeds, TLS, SASL.
-	Client []kgo.Opt
+	Client []kgo.Opt `koanf:"-"`
 	// Group is the consumer group's name.
-	Group string
+	Group string `koanf:"group"`
 	// Instance names this worker's slot, stable over restarts and different from all others: a worker that was killed
 	// and comes back under the same name has its partitions again at once, and fences what its predecessor left open.
-	Instance string
+	Instance string `koanf:"instance"`
 	// Fresh makes the transactional id new at each start. Only for an embedded broker that cannot fence a predecessor.
-	Fresh bool
+	Fresh bool `koanf:"-"`
 	// SessionTimeout is how long a worker that is gone for good keeps its partitions.
-	SessionTimeout time.Duration
+	SessionTimeout time.Duration `koanf:"session_timeout"`
 	// TransactionTimeout must be longer than a broker takes to restart: a transaction that times out while its
 	// coordinator is away may be left hanging for good.
-	TransactionTimeout time.Duration
+	TransactionTimeout time.Duration `koanf:"transaction_timeout"`
 	// EndTimeout bounds the end of one transaction; after it the worker gives up and must be restarted.
-	EndTimeout time.Duration
+	EndTimeout time.Duration `koanf:"end_timeout"`
 	// BatchRecords is the most records that one transaction decides. More is faster and answers later.
-	BatchRecords int
+	BatchRecords int `koanf:"batch_records"`
 }
 
 // Defaults returns a configuration that lacks Topics, Client and Instance.
