@@ -8,35 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/rolebridge/rolebridge/internal/testenv/local"
-	"github.com/rolebridge/rolebridge/internal/testenv/provision"
 )
-
-// Provision installs what tests need on this machine, and reports everything that is in the way.
-func Provision(ctx context.Context) error {
-	install := map[string]func() error{
-		"Kafka":             func() error { return local.InstallKafka(ctx) },
-		"Redis":             func() error { _, err := provision.InstallRedis(ctx); return err },
-		"the race detector": func() error { return provision.InstallCompiler(ctx) },
-		"AWS":               func() error { _, err := provision.InstallAWS(ctx); return err },
-	}
-	failures := make(chan error, len(install))
-	for name, do := range install {
-		go func() {
-			err := do()
-			if err != nil {
-				err = fmt.Errorf("%s: %w", name, err)
-			}
-			failures <- err
-		}()
-	}
-	var all []error
-	for range install {
-		all = append(all, <-failures)
-	}
-	return errors.Join(all...)
-}
 
 // Servers are all shared servers, for several test binaries at once.
 type Servers struct {

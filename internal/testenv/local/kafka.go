@@ -90,12 +90,6 @@ func NewKafka(ctx context.Context, dir string, config KafkaConfig) (*Kafka, erro
 	return newKafka(ctx, dir, config, installed, nil)
 }
 
-// InstallKafka downloads ahead of time what NewKafka needs.
-func InstallKafka(ctx context.Context) error {
-	_, err := provision.InstallKafka(ctx, trainKafka)
-	return err
-}
-
 // trainKafka lets a broker start and end once, so that the virtual machine can record which classes that takes.
 func trainKafka(ctx context.Context, installed provision.Kafka, flag string) error {
 	dir, err := os.MkdirTemp("", "rolebridge-kafka-")

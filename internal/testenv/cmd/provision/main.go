@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rolebridge/rolebridge/internal/testenv"
+	"github.com/rolebridge/rolebridge/internal/testenv/local"
 )
 
 func main() {
@@ -26,7 +26,7 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	begin := time.Now()
-	if err := testenv.Provision(ctx); err != nil {
+	if err := local.Install(ctx); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "provision: Kafka, Redis, MiniStack and moto are installed (%s)\n", time.Since(begin).Round(time.Millisecond))

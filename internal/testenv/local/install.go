@@ -1,0 +1,35 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rolebridge/rolebridge/internal/testenv/provision"
+)
+
+// Install makes sure ahead of time of what the servers and the race detector need, and reports everything that is in the
+// way.
+func Install(ctx context.Context) error {
+	installers := map[string]func() error{
+		"Kafka":             func() error { _, err := provision.InstallKafka(ctx, trainKafka); return err },
+		"Redis":             func() error { _, err := provision.InstallRedis(ctx); return err },
+		"MiniStack, moto":   func() error { _, err := provision.InstallAWS(ctx); return err },
+		"the race detector": func() error { return provision.InstallCompiler(ctx) },
+	}
+	results := make(chan error)
+	for name, install := range installers {
+		go func() {
+			err := install()
+			if err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			results <- err
+		}()
+	}
+	var all []error
+	for range installers {
+		all = append(all, <-results)
+	}
+	return errors.Join(all...)
+}
