@@ -97,6 +97,7 @@ type bucketFor struct {
 }
 
 func (a *account) roleARN(r *role) string { return "arn:aws:iam::" + a.ID + ":role" + r.Path + r.Name }
+
 func (a *account) userARN(u *user) string { return "arn:aws:iam::" + a.ID + ":user" + u.Path + u.Name }
 
 var accountID = regexp.MustCompile(`^[0-9]{12}$`)
@@ -138,8 +139,8 @@ func (s *Sandbox) addUser(accountID, name, policy string) (User, error) {
 	if !ok {
 		return User{}, fmt.Errorf("no account %q", accountID)
 	}
-	if !iamName(64).MatchString(name) {
-		return User{}, refuse(400, "ValidationError", "the name must match %s", iamName(64))
+	if !goodName(name, 64) {
+		return User{}, refuse(400, "ValidationError", "the name must match %s and have at most 64 characters", namePattern)
 	}
 	u, ok := a.Users[strings.ToLower(name)]
 	if !ok {

@@ -39,8 +39,7 @@ func (r *refusal) Error() string { return r.code + ": " + r.message }
 
 // asRefusal finds the refusal in err. Anything else is our fault and shows nothing of itself.
 func asRefusal(err error) *refusal {
-	var r *refusal
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*refusal](err); ok {
 		return r
 	}
 	return refuse(500, "InternalFailure", "The request processing has failed because of an unknown error, exception or failure.")
@@ -121,8 +120,10 @@ func refuseJSON(w http.ResponseWriter, r *refusal) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.Header().Set("X-Amzn-Errortype", r.code)
 	w.WriteHeader(r.status)
-	// Strings always marshal; an answer that cannot be written has nobody to be reported to.
-	_ = json.NewEncoder(w).Encode(map[string]string{"__type": r.code, "message": r.message})
+	text, err := json.Marshal(map[string]string{"__type": r.code, "message": r.message})
+	if err == nil {
+		_, _ = w.Write(text) // who has gone needs no answer
+	}
 }
 
 func writeXML(w http.ResponseWriter, status int, body any) {

@@ -113,8 +113,7 @@ func takeBody(r *http.Request, g signed, secret, hash string) (discard func() er
 		}
 	}
 	if err != nil {
-		var known *refusal
-		if !errors.As(err, &known) {
+		if _, known := errors.AsType[*refusal](err); !known {
 			err = refuse(400, "IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header.")
 		}
 		return s.discard, err

@@ -29,6 +29,7 @@ type s3Call struct {
 	mayDelete func(key string) bool
 }
 
+// ListBuckets answers the buckets of the account that asks.
 func (b backend) ListBuckets(ctx context.Context) ([]gofakes3.BucketInfo, error) {
 	c, _ := ctx.Value(s3CallKey{}).(s3Call)
 	b.s.mu.RLock()
@@ -42,11 +43,13 @@ func (b backend) ListBuckets(ctx context.Context) ([]gofakes3.BucketInfo, error)
 	return out, nil
 }
 
+// BucketExists looks among all accounts.
 func (b backend) BucketExists(_ context.Context, name string) (bool, error) {
 	_, ok := b.s.bucket(name)
 	return ok, nil
 }
 
+// CreateBucket makes a bucket for the account that asks.
 func (b backend) CreateBucket(ctx context.Context, name string) error {
 	c, _ := ctx.Value(s3CallKey{}).(s3Call)
 	taken, err := b.s.claim(c.account, name)
@@ -56,6 +59,7 @@ func (b backend) CreateBucket(ctx context.Context, name string) error {
 	return err
 }
 
+// DeleteBucket removes an empty bucket.
 func (b backend) DeleteBucket(_ context.Context, name string) error {
 	empty, err := b.s.objects.dropBucket(name)
 	if err != nil {
@@ -71,6 +75,7 @@ func (b backend) DeleteBucket(_ context.Context, name string) error {
 	return b.s.save()
 }
 
+// ListBucket answers one page. It matches prefixes itself: gofakes3 does not tell keys with a leading slash apart.
 func (b backend) ListBucket(_ context.Context, name string, prefix *gofakes3.Prefix, page gofakes3.ListBucketPage) (*gofakes3.ObjectList, error) {
 	if prefix == nil {
 		prefix = &gofakes3.Prefix{}
@@ -94,6 +99,7 @@ func noSuchKey() error {
 	return gofakes3.ErrorMessage(gofakes3.ErrNoSuchKey, "The specified key does not exist.")
 }
 
+// HeadObject answers an object without its bytes.
 func (b backend) HeadObject(_ context.Context, bucket, key string) (*gofakes3.Object, error) {
 	v, ok := b.s.objects.get(bucket, key)
 	if !ok {
@@ -102,6 +108,7 @@ func (b backend) HeadObject(_ context.Context, bucket, key string) (*gofakes3.Ob
 	return show(v, io.NopCloser(strings.NewReader("")), nil)
 }
 
+// GetObject answers an object or a part of it.
 func (b backend) GetObject(_ context.Context, bucket, key string, part *gofakes3.ObjectRangeRequest) (*gofakes3.Object, error) {
 	v, ok := b.s.objects.get(bucket, key)
 	if !ok {
@@ -130,6 +137,7 @@ func show(v *object, body io.ReadCloser, within *gofakes3.ObjectRange) (*gofakes
 	return &gofakes3.Object{Name: v.Key, Metadata: v.Meta, Size: v.Size, Contents: body, Hash: sum, Range: within}, nil
 }
 
+// PutObject stores an object, whose bytes were verified before.
 func (b backend) PutObject(_ context.Context, bucket, key string, meta map[string]string, body io.Reader, _ int64) (gofakes3.PutObjectResult, error) {
 	_, err := b.s.objects.put(bucket, key, meta, body)
 	if errors.Is(err, errNoBucket) {
@@ -138,6 +146,7 @@ func (b backend) PutObject(_ context.Context, bucket, key string, meta map[strin
 	return gofakes3.PutObjectResult{}, err
 }
 
+// CopyObject stores an object's bytes again under other metadata.
 func (b backend) CopyObject(ctx context.Context, fromBucket, fromKey, bucket, key string, meta map[string]string) (gofakes3.CopyObjectResult, error) {
 	from, err := b.GetObject(ctx, fromBucket, fromKey, nil)
 	if err != nil {
@@ -150,10 +159,12 @@ func (b backend) CopyObject(ctx context.Context, fromBucket, fromKey, bucket, ke
 	return gofakes3.CopyObjectResult{ETag: `"` + v.MD5 + `"`, LastModified: gofakes3.NewContentTime(v.Modified)}, nil
 }
 
+// DeleteObject removes an object that may not exist.
 func (b backend) DeleteObject(_ context.Context, bucket, key string) (gofakes3.ObjectDeleteResult, error) {
 	return gofakes3.ObjectDeleteResult{}, b.s.objects.drop(bucket, key)
 }
 
+// DeleteMulti removes those objects that the caller may remove.
 func (b backend) DeleteMulti(ctx context.Context, bucket string, keys ...string) (gofakes3.MultiDeleteResult, error) {
 	c, _ := ctx.Value(s3CallKey{}).(s3Call)
 	var out gofakes3.MultiDeleteResult
@@ -170,6 +181,7 @@ func (b backend) DeleteMulti(ctx context.Context, bucket string, keys ...string)
 	return out, nil
 }
 
+// SetObjectTagging replaces an object's tags.
 func (b backend) SetObjectTagging(_ context.Context, bucket, key, tagging string) error {
 	found, err := b.s.objects.retag(bucket, key, gofakes3.TaggingMetadataKey, tagging)
 	if !found {

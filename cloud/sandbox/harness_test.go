@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -46,6 +47,7 @@ type world struct {
 	platform, customer, stranger sandbox.Account
 	broker                       sandbox.User
 	ahead                        *atomic.Int64 // how far the sandbox's clock is ahead
+	stop                         func()
 }
 
 func newWorld(t *testing.T, change ...func(*sandbox.Config)) *world {
@@ -72,15 +74,16 @@ func newWorld(t *testing.T, change ...func(*sandbox.Config)) *world {
 		t.Fatal(err)
 	}
 	w.endpoint = w.Endpoint()
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	w.stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("the sandbox stopped with %v", err)
 		}
 	})
+	t.Cleanup(w.stop)
 	return w
 }
 

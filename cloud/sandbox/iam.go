@@ -5,9 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 )
 
 const (
@@ -44,27 +42,22 @@ var iamActions = map[string]action{
 	"ListAccessKeys":           listAccessKeys,
 }
 
-// iamName is the rule for names of up to n characters (IAM quotas, "IAM name requirements").
-func iamName(n int) *regexp.Regexp {
-	if known, ok := namePatterns.Load(n); ok {
-		return known.(*regexp.Regexp)
-	}
-	pattern := regexp.MustCompile(`^[\w+=,.@-]{1,` + strconv.Itoa(n) + `}$`)
-	namePatterns.Store(n, pattern)
-	return pattern
-}
-
 var (
-	namePatterns sync.Map // int → *regexp.Regexp
-	pathPattern  = regexp.MustCompile(`^(/|/[!-~]{1,510}/)$`)
+	// Characters of names and paths (IAM quotas, "IAM name requirements").
+	namePattern = regexp.MustCompile(`^[\w+=,.@-]+$`)
+	pathPattern = regexp.MustCompile(`^/([\x21-\x7e]{1,510}/)?$`)
 )
+
+func goodName(name string, longest int) bool {
+	return len(name) <= longest && namePattern.MatchString(name)
+}
 
 // name reads and checks a name parameter.
 func (c call) name(parameter string, longest int) (string, error) {
 	v := c.params.get(parameter)
-	if !iamName(longest).MatchString(v) {
+	if !goodName(v, longest) {
 		at := strings.ToLower(parameter[:1]) + parameter[1:]
-		return "", refuse(400, "ValidationError", "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", v, at, iamName(longest))
+		return "", refuse(400, "ValidationError", "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s, length at most %d", v, at, namePattern, longest)
 	}
 	return v, nil
 }

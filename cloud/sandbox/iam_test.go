@@ -1,7 +1,6 @@
 package sandbox_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,8 +108,7 @@ func TestRolesAreMadeShownChangedAndRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = client.GetRole(ctx, &iam.GetRoleInput{RoleName: name})
-	var missing *iamtypes.NoSuchEntityException
-	if !errors.As(err, &missing) {
+	if _, missing := errors.AsType[*iamtypes.NoSuchEntityException](err); !missing {
 		t.Errorf("GetRole of what was removed: got %v, want NoSuchEntity", err)
 	}
 }
@@ -289,43 +287,35 @@ func TestStateSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	keep := func(c *sandbox.Config) { c.Dir = dir }
-	var session aws.CredentialsProvider
-	var role string
-	var before *world
-	t.Run("before", func(t *testing.T) {
-		before, role = sink(t, keep)
-		session = before.mustAssume(t, before.broker.Key, role, externalID(rightID))
-		client := before.s3(t, session)
-		for key, body := range map[string]string{"a": "old", "b": "other", "c": "gone"} {
-			if err := put(t, client, key, body); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := put(t, client, "a", "new"); err != nil {
+	before, role := sink(t, keep)
+	session := before.mustAssume(t, before.broker.Key, role, externalID(rightID))
+	client := before.s3(t, session)
+	for _, object := range [][2]string{{"a", "old"}, {"b", "other"}, {"c", "gone"}, {"a", "new"}} {
+		if err := put(t, client, object[0], object[1]); err != nil {
 			t.Fatal(err)
 		}
-		_, err := client.DeleteObject(t.Context(), deleteInput("c"))
-		wantCode(t, "DeleteObject", err, "")
-	})
+	}
+	_, err := client.DeleteObject(t.Context(), deleteInput("c"))
+	wantCode(t, "DeleteObject", err, "")
+	before.stop()
 	wantPrivate(t, dir)
-	t.Run("after", func(t *testing.T) {
-		w := newWorld(t, keep)
-		if w.customer.Root.ID != before.customer.Root.ID || w.broker.Key.Secret.Reveal() != before.broker.Key.Secret.Reveal() {
-			t.Error("the keys are others")
+
+	after := newWorld(t, keep)
+	if after.customer.Root.ID != before.customer.Root.ID || after.broker.Key.Secret.Reveal() != before.broker.Key.Secret.Reveal() {
+		t.Error("the keys are others")
+	}
+	client = after.s3(t, session)
+	for key, want := range map[string]string{"a": "new", "b": "other"} {
+		if got, err := get(t, client, key); err != nil || got != want {
+			t.Errorf("object %s: got %q and %v, want %q", key, got, err, want)
 		}
-		client := w.s3(t, session)
-		for key, want := range map[string]string{"a": "new", "b": "other"} {
-			if got, err := get(t, client, key); err != nil || got != want {
-				t.Errorf("object %s: got %q and %v, want %q", key, got, err, want)
-			}
-		}
-		_, err := get(t, client, "c")
-		wantCode(t, "the object that was removed", err, "NoSuchKey")
-		_, err = w.assume(t, w.broker.Key, role, externalID("wrong"))
-		wantCode(t, "a wrong external id", err, "AccessDenied")
-		_, err = w.assume(t, w.broker.Key, role, externalID(rightID))
-		wantCode(t, "the right external id", err, "")
-	})
+	}
+	_, err = get(t, client, "c")
+	wantCode(t, "the object that was removed", err, "NoSuchKey")
+	_, err = after.assume(t, after.broker.Key, role, externalID("wrong"))
+	wantCode(t, "a wrong external id", err, "AccessDenied")
+	_, err = after.assume(t, after.broker.Key, role, externalID(rightID))
+	wantCode(t, "the right external id", err, "")
 }
 
 func TestAConfigThatIsNotValidIsRefusedWithAllItsFaults(t *testing.T) {
@@ -338,7 +328,7 @@ func TestAConfigThatIsNotValidIsRefusedWithAllItsFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Listen(context.Background(), "0.0.0.0:0"); err == nil {
+	if err := s.Listen(t.Context(), "0.0.0.0:0"); err == nil {
 		t.Error("it listens to everybody, want loopback only")
 	}
 	for _, id := range []string{"", "12345678901", "12345678901x"} {

@@ -68,8 +68,7 @@ func (p params) number(name string, without int) (int, error) {
 func readQuery(w http.ResponseWriter, r *http.Request) (params, string, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxQueryBody))
 	if err != nil {
-		var long *http.MaxBytesError
-		if errors.As(err, &long) {
+		if _, long := errors.AsType[*http.MaxBytesError](err); long {
 			return nil, "", refuse(413, "RequestEntityTooLarge", "the body has more than %d bytes", maxQueryBody)
 		}
 		return nil, "", refuse(400, "MalformedInput", "the body could not be read")

@@ -68,11 +68,7 @@ func (s *Sandbox) serveS3(w http.ResponseWriter, r *http.Request, id string, g s
 		return
 	}
 	discard, err := takeBody(target, g, who.secret, hash)
-	defer func() {
-		if err := discard(); err != nil {
-			s.log.WarnContext(r.Context(), "sandbox could not remove a spooled body", "error", err)
-		}
-	}()
+	defer s.tidy(r.Context(), discard)
 	if err != nil {
 		fail(err)
 		return
@@ -83,6 +79,12 @@ func (s *Sandbox) serveS3(w http.ResponseWriter, r *http.Request, id string, g s
 	target = target.WithContext(context.WithValue(r.Context(), s3CallKey{}, call))
 	target.URL = &url.URL{Path: "/" + op.bucket + "/" + op.key, RawQuery: r.URL.RawQuery}
 	s.s3.ServeHTTP(&relabelled{ResponseWriter: w, id: id}, target)
+}
+
+func (s *Sandbox) tidy(ctx context.Context, discard func() error) {
+	if err := discard(); err != nil {
+		s.log.WarnContext(ctx, "sandbox could not remove a spooled body", "error", err)
+	}
 }
 
 // s3Refusal puts what is common to all services into S3's words.
@@ -187,6 +189,7 @@ type relabelled struct {
 	status int
 }
 
+// WriteHeader corrects the header before it goes out.
 func (w *relabelled) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
@@ -200,6 +203,7 @@ func (w *relabelled) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// Write corrects the request id inside of an error, which is small and written at once.
 func (w *relabelled) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)

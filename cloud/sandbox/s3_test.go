@@ -37,7 +37,8 @@ func sink(t *testing.T, change ...func(*sandbox.Config)) (*world, string) {
 	if err := w.AddBucket(customer, bucket); err != nil {
 		t.Fatal(err)
 	}
-	return w, w.role(t, w.customer, "sink", trustOf(w.broker.ARN), sinkPolicy(""))
+	role := w.role(t, w.customer, "sink", trustOf(w.broker.ARN), sinkPolicy(""))
+	return w, role
 }
 
 func put(t *testing.T, client *s3.Client, key, body string) error {
@@ -76,6 +77,7 @@ func TestObjectsGoInAndOut(t *testing.T) {
 		}
 	}
 	t.Run("a listing is cut at the delimiter and into pages", func(t *testing.T) {
+		t.Parallel()
 		var keys []string
 		pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: aws.String(bucket), Prefix: aws.String("a/"), Delimiter: aws.String("/"), MaxKeys: aws.Int32(1)})
 		for pages.HasMorePages() {
@@ -95,6 +97,7 @@ func TestObjectsGoInAndOut(t *testing.T) {
 		}
 	})
 	t.Run("a range, a head, a copy, a removal", func(t *testing.T) {
+		t.Parallel()
 		out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("plain"), Range: aws.String("bytes=5-6")})
 		if err != nil {
 			t.Fatal(err)
@@ -120,6 +123,7 @@ func TestObjectsGoInAndOut(t *testing.T) {
 		wantCode(t, "DeleteBucket with objects in it", err, "BucketNotEmpty")
 	})
 	t.Run("parts become one object", func(t *testing.T) {
+		t.Parallel()
 		upload, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String("big")})
 		if err != nil {
 			t.Fatal(err)
@@ -141,6 +145,7 @@ func TestObjectsGoInAndOut(t *testing.T) {
 		}
 	})
 	t.Run("a body that cannot be read twice is sent in chunks", func(t *testing.T) {
+		t.Parallel()
 		body := io.MultiReader(strings.NewReader(strings.Repeat("stream ", 300_000)))
 		_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("stream"), Body: body, ContentLength: aws.Int64(2_100_000)},
 			s3.WithAPIOptions(v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware))

@@ -118,7 +118,8 @@ func readS3(r *http.Request) (s3Operation, error) {
 			op.needs = append(op.needs, s3Need{"s3:PutObjectAcl", resource})
 		}
 	}
-	return op, op.readCopy(r)
+	err := op.readCopy(r)
+	return op, err
 }
 
 func (op *s3Operation) readCopy(r *http.Request) error {

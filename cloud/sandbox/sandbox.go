@@ -46,10 +46,10 @@ func Defaults() Config { return Config{RolesPerAccount: 1000} }
 func (c Config) Validate() error {
 	var faults []error
 	if c.RolesPerAccount < 1 || c.RolesPerAccount > 5000 {
-		faults = append(faults, fmt.Errorf("RolesPerAccount: %d: 1 to 5000", c.RolesPerAccount))
+		faults = append(faults, fmt.Errorf("%s: %d: 1 to 5000", "RolesPerAccount", c.RolesPerAccount))
 	}
 	if c.Propagation < 0 {
-		faults = append(faults, fmt.Errorf("Propagation: %s: not negative", c.Propagation))
+		faults = append(faults, fmt.Errorf("%s: %s: not negative", "Propagation", c.Propagation))
 	}
 	return errors.Join(faults...)
 }
@@ -150,9 +150,13 @@ func (s *Sandbox) Run(ctx context.Context) error {
 
 // Serve is Run for a listener that the caller opened. It closes l.
 func (s *Sandbox) Serve(ctx context.Context, l net.Listener) error {
-	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
 	s.log.InfoContext(ctx, "sandbox started", "endpoint", "http://"+l.Addr().String())
 	g, ctx := errgroup.WithContext(ctx)
+	server := &http.Server{
+		Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		// Only waits on purpose (Fault.Latency) heed the context: a stop ends them, and nothing that works.
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
 	g.Go(func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("sandbox: %w", err)

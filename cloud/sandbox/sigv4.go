@@ -73,7 +73,7 @@ func headerSignature(r *http.Request, authorization string) (signed, error) {
 		token:     r.Header.Get("X-Amz-Security-Token"),
 	}
 	date := r.Header.Get("X-Amz-Date")
-	return g, g.readScope(parts["Credential"], date)
+	return g.withScope(parts["Credential"], date)
 }
 
 // refuseV2 answers the signatures of before 2014, which AWS accepts in its oldest regions only and some clients still make
@@ -97,24 +97,26 @@ func querySignature(query url.Values) (signed, error) {
 		presigned: true,
 		validFor:  time.Duration(seconds) * time.Second,
 	}
-	return g, g.readScope(query.Get("X-Amz-Credential"), query.Get("X-Amz-Date"))
+	return g.withScope(query.Get("X-Amz-Credential"), query.Get("X-Amz-Date"))
 }
 
-func (g *signed) readScope(credential, date string) error {
+// withScope reads the credential, KEY/DAY/REGION/SERVICE/aws4_request, and the date. What it could read it returns also
+// with an error: the service decides in whose words the error is told.
+func (g signed) withScope(credential, date string) (signed, error) {
 	part := strings.Split(credential, "/")
 	if len(part) != 5 || part[4] != "aws4_request" || g.signature == "" || !slices.Contains(g.headers, "host") {
-		return refuse(400, "IncompleteSignature", "the signature needs a Credential of five parts, SignedHeaders with host, and a Signature")
+		return g, refuse(400, "IncompleteSignature", "the signature needs a Credential of five parts, SignedHeaders with host, and a Signature")
 	}
 	g.keyID, g.day, g.region, g.service = part[0], part[1], part[2], part[3]
 	at, err := time.Parse(sigTime, date)
 	if err != nil {
-		return refuse(400, "IncompleteSignature", "X-Amz-Date must be in ISO 8601 basic form")
+		return g, refuse(400, "IncompleteSignature", "X-Amz-Date must be in ISO 8601 basic form")
 	}
 	g.at = at
 	if date[:8] != g.day {
-		return refuse(403, "SignatureDoesNotMatch", "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP")
+		return g, refuse(403, "SignatureDoesNotMatch", "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP")
 	}
-	return nil
+	return g, nil
 }
 
 // checkTime refuses what was signed at another time. The SDKs know these codes and correct their clock.

@@ -2,6 +2,8 @@ package sandbox_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,8 +81,8 @@ func TestTrustPoliciesDecideByExternalID(t *testing.T) {
 }
 
 func tags(keyValue ...string) (out []types.Tag) {
-	for i := 0; i < len(keyValue); i += 2 {
-		out = append(out, types.Tag{Key: &keyValue[i], Value: &keyValue[i+1]})
+	for pair := range slices.Chunk(keyValue, 2) {
+		out = append(out, types.Tag{Key: &pair[0], Value: &pair[1]})
 	}
 	return out
 }
@@ -197,7 +199,7 @@ func TestAssumeRoleChecksItsParameters(t *testing.T) {
 		many = append(many, tags(fmt.Sprintf("k%d", i), "v")...)
 	}
 	long := tags()
-	for i := range 20 {
+	for i := range uint64(20) {
 		long = append(long, tags(fmt.Sprintf("k%d", i), noise(i, 200))...)
 	}
 	for name, c := range map[string]struct {
@@ -236,13 +238,12 @@ func TestAssumeRoleChecksItsParameters(t *testing.T) {
 }
 
 // noise is text that does not pack.
-func noise(seed, n int) string {
+func noise(seed uint64, n int) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+="
-	var b strings.Builder
-	x := uint64(seed)*2654435761 + 1
-	for range n {
-		x = x*6364136223846793005 + 1442695040888963407
-		b.WriteByte(alphabet[x>>58])
+	random := rand.New(rand.NewPCG(seed, 1))
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = alphabet[random.IntN(len(alphabet))]
 	}
-	return b.String()
+	return string(text)
 }

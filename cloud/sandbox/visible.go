@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -42,7 +43,7 @@ func (s *Sandbox) publish(a *account, name string) {
 	if len(kept) == 0 && next.ID == "" {
 		delete(a.Seen, name)
 	} else {
-		a.Seen[name] = append(kept[:len(kept):len(kept)], next)
+		a.Seen[name] = append(slices.Clip(kept), next)
 	}
 	s.disk.touch()
 }
@@ -51,9 +52,9 @@ func (s *Sandbox) publish(a *account, name string) {
 func (s *Sandbox) visible(a *account, name string) (view, bool) {
 	now := s.now()
 	seen := a.Seen[strings.ToLower(name)]
-	for i := len(seen) - 1; i >= 0; i-- {
-		if !seen[i].At.After(now) {
-			return seen[i], seen[i].ID != ""
+	for _, v := range slices.Backward(seen) {
+		if !v.At.After(now) {
+			return v, v.ID != ""
 		}
 	}
 	return view{}, false

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -274,6 +275,65 @@ func TestSlownessEndsWithTheClient(t *testing.T) {
 	}
 	if got := f.Fired(); got != 1 {
 		t.Errorf("fired %d times, want 1", got)
+	}
+}
+
+func TestAStopEndsSlowness(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	f := w.Inject(sandbox.Fault{Action: "GetCallerIdentity", Latency: time.Hour})
+	client := w.sts(t, w.broker.Key)
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		_, _ = client.GetCallerIdentity(context.WithoutCancel(t.Context()), &sts.GetCallerIdentityInput{})
+	}()
+	for deadline := time.Now().Add(5 * time.Second); f.Fired() == 0; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("the request did not arrive within 5 s")
+		}
+	}
+	w.stop()
+	select {
+	case <-answered:
+	case <-time.After(5 * time.Second):
+		t.Error("the client still waits 5 s after the stop")
+	}
+}
+
+// TestATrailingChecksumIsVerifiedAndKept sends what SDKs send over TLS: unsigned chunks and a checksum behind them.
+func TestATrailingChecksumIsVerifiedAndKept(t *testing.T) {
+	t.Parallel()
+	w, _ := sink(t)
+	for name, c := range map[string]struct{ trailer, want string }{
+		"right":              {"x-amz-checksum-crc32:DUoRhQ==\r\n", ""}, // of "hello world"
+		"wrong":              {"x-amz-checksum-crc32:AAAAAA==\r\n", "BadDigest"},
+		"another":            {"x-amz-checksum-sha1:Kq5sNclPz7QV2+lfQIuc6R7oRu0=\r\n", "MalformedTrailerError"},
+		"an ordinary header": {"x-amz-acl:public-read\r\n", "MalformedTrailerError"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			key := roleName(name)
+			body := "b\r\nhello world\r\n0\r\n" + c.trailer + "\r\n"
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, w.endpoint+"/"+bucket+"/"+key, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			const kind = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+			r.Header.Set("X-Amz-Content-Sha256", kind)
+			r.Header.Set("X-Amz-Decoded-Content-Length", "11")
+			r.Header.Set("X-Amz-Trailer", "x-amz-checksum-crc32")
+			r.Header.Set("Content-Encoding", "aws-chunked")
+			sign(t, r, w.customer.Root, kind)
+			wantAnswer(t, r, c.want)
+			head, err := w.s3(t, w.customer.Root).HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: &key, ChecksumMode: "ENABLED"})
+			if (err == nil) != (c.want == "") {
+				t.Fatalf("HeadObject: %v", err)
+			}
+			if err == nil && (aws.ToString(head.ChecksumCRC32) != "DUoRhQ==" || head.ContentEncoding != nil) {
+				t.Errorf("got checksum %q and encoding %q", aws.ToString(head.ChecksumCRC32), aws.ToString(head.ContentEncoding))
+			}
+		})
 	}
 }
 
