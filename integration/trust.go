@@ -15,6 +15,11 @@ const (
 	TrustError    TrustStatus = "error"    // could not be tried; our fault or the cloud's
 )
 
+// TrustStatuses lists every [TrustStatus].
+func TrustStatuses() []TrustStatus {
+	return []TrustStatus{TrustUnknown, TrustPending, TrustValid, TrustInsecure, TrustDenied, TrustError}
+}
+
 // Propagation is how long a refusal may be the echo of an older policy: IAM is eventually consistent. A refusal counts
 // only when it has lasted longer.
 const Propagation = 60 * time.Second
