@@ -1,0 +1,236 @@
+package creds
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/rolebridge/rolebridge/cloud"
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/secret"
+)
+
+// Bindings is the replica of the state, as far as the broker needs it; [events.Table] is one. The values behind a
+// binding's pointers never change: a change is a new value.
+type Bindings interface {
+	// ByToken returns the binding whose token has this SHA-256, in lower-case hexadecimal.
+	ByToken(hash string) (events.Binding, bool)
+	// Ready is closed once the replica is complete.
+	Ready() <-chan struct{}
+}
+
+// Broker hands out sessions. Safe for concurrent use. [Broker.Run] has to run for anything but warm reads.
+type Broker struct {
+	cfg       Config
+	bindings  Bindings
+	store     Store
+	upstream  *upstream
+	plans     *plans
+	book      *book
+	lone      *rate.Limiter
+	metrics   *metrics
+	log       *slog.Logger
+	onRefused func(integration.ID)
+}
+
+// Option changes how a [Broker] works.
+type Option func(*options)
+
+type options struct {
+	log       *slog.Logger
+	registry  prometheus.Registerer
+	onRefused func(integration.ID)
+}
+
+// WithLog sends the broker's few log lines to l; the default is [slog.Default].
+func WithLog(l *slog.Logger) Option { return func(o *options) { o.log = l } }
+
+// WithMetrics registers the broker's metrics; the default keeps them to itself.
+func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.registry = r } }
+
+// OnRefused calls f when a cloud refuses a session of an integration whose trust was thought to be valid: at most once
+// in 30 seconds for each key. f must not block.
+func OnRefused(f func(integration.ID)) Option { return func(o *options) { o.onRefused = f } }
+
+// New returns a broker and starts nothing. Errors: a config that is not valid, metrics that are registered already.
+func New(cfg Config, bindings Bindings, store Store, c Cloud, with ...Option) (*Broker, error) {
+	o := options{log: slog.Default(), registry: prometheus.NewRegistry(), onRefused: func(integration.ID) {}}
+	for _, f := range with {
+		f(&o)
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("creds: %w", err)
+	}
+	b := &Broker{
+		cfg: cfg, bindings: bindings, store: store, plans: newPlans(), log: o.log, onRefused: o.onRefused,
+		lone: rate.NewLimiter(rate.Limit(cfg.Lone), max(1, int(cfg.Lone))),
+		book: &book{fetches: cfg.Fetches, slots: map[Key]*slot{}, due: due{bell: make(chan struct{}, 1)}},
+	}
+	var err error
+	if b.metrics, err = newMetrics(o.registry, b.book); err != nil {
+		return nil, fmt.Errorf("creds: %w", err)
+	}
+	b.upstream = newUpstream(cfg, c, o.log, b.metrics)
+	return b, nil
+}
+
+// stopBudget is what fetches under way get when Run ends: another replica would have to begin anew.
+const stopBudget = 2 * time.Second
+
+// Run renews sessions and owns all fetches until ctx ends (nil) or the store fails for good. Once only.
+func (b *Broker) Run(ctx context.Context) error {
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.store.Run(ctx) })
+	g.Go(func() error {
+		// Here and not before: a flight may join the group only while somebody is in it.
+		b.book.open(base, g)
+		defer b.book.close()
+		b.log.InfoContext(ctx, "broker started", "region", b.cfg.Region)
+		return b.schedule(ctx)
+	})
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopBudget, cancel) })
+	defer stop()
+	err := g.Wait()
+	b.log.InfoContext(ctx, "broker stopped", "error", err)
+	return err
+}
+
+func (b *book) open(base context.Context, g *errgroup.Group) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.base, b.group = base, g
+}
+
+// close lets no flight start any more.
+func (b *book) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.group, b.closed = nil, true
+}
+
+var (
+	errUnauthenticated = integration.Refuse(integration.CodeUnauthenticated, "the token is not known")
+	errLoading         = integration.Refuse(integration.CodeUnavailable, "the state is still loading; try again")
+)
+
+// Session returns credentials for the binding that token proves, with at least [MinLife] left while the cloud answers,
+// and less, but never expired ones, while it does not. It answers within [Config.Patience]; a fetch that it starts may
+// outlive ctx.
+//
+// Errors are refusals: [integration.CodeUnauthenticated] for a token that is unknown, unbound or foreign,
+// indistinguishably; [integration.CodeDenied] when trust or the cloud forbids; [integration.CodeUnavailable] and
+// [integration.CodeThrottled] when asking again may help. Or the error of ctx.
+func (b *Broker) Session(ctx context.Context, token secret.Text) (cloud.Session, error) {
+	p, err := b.read(ctx, token.Reveal())
+	if err != nil {
+		return cloud.Session{}, err
+	}
+	return p.Session, nil
+}
+
+func (b *Broker) read(ctx context.Context, token string) (*prepared, error) {
+	start := time.Now()
+	p, level, err := b.find(ctx, token, start)
+	b.metrics.read(level, err, time.Since(start))
+	return p, err
+}
+
+func (b *Broker) find(ctx context.Context, token string, now time.Time) (*prepared, Level, error) {
+	select {
+	case <-b.bindings.Ready():
+	default:
+		return nil, levelNone, errLoading
+	}
+	hash := tokenHash(sha256.Sum256([]byte(token)))
+	digits := hash.String()
+	binding, ok := b.bindings.ByToken(digits)
+	if !proves(digits, binding, ok) {
+		return nil, levelNone, errUnauthenticated
+	}
+	if err := gate(binding); err != nil {
+		return nil, levelNone, err
+	}
+	p := b.plans.get(hash)
+	if p == nil || !p.holds(binding) || p.slot.gone.Load() {
+		p = b.plan(hash, binding, p)
+	}
+	session, level, err := p.slot.session.Load(), LevelMemory, error(nil)
+	if !session.good(now) {
+		patience := time.NewTimer(time.Until(now.Add(b.cfg.Patience)))
+		defer patience.Stop()
+		if session, level, err = b.wait(ctx, p.slot, patience.C); err != nil {
+			return nil, levelNone, final(err)
+		}
+	}
+	b.seen(p, session)
+	return session, level, nil
+}
+
+// proves compares the token's hash with the binding's. The look-up found it by the same hash already, but how a replica
+// looks something up is not for it to say who is who. Takes the same time when there is no binding.
+func proves(have string, of events.Binding, found bool) bool {
+	want := have
+	if found {
+		want = of.Integration.Connectors[of.Connector].TokenHash
+	}
+	return subtle.ConstantTimeCompare([]byte(have), []byte(want)) == 1 && found
+}
+
+// gate says why a known binding gets nothing.
+func gate(of events.Binding) error {
+	if r := of.Integration.CredentialsAllowed(*of.Organization); r != nil {
+		return integration.Refuse(integration.CodeDenied, "no credentials: %s", r.Message)
+	}
+	if kind := of.Integration.Config.Kind; kind != integration.KindAWS {
+		return integration.Refuse(integration.CodeDenied, "no credentials: this broker has none for %s", kind)
+	}
+	return nil
+}
+
+// plan makes the plan of a token anew, and drops what only the plan before it could reach.
+func (b *Broker) plan(h tokenHash, of events.Binding, was *plan) *plan {
+	r := b.recipe(of)
+	k := r.Key()
+	p := &plan{hash: h, binding: of, slot: b.book.slotOf(k, r)}
+	b.plans.put(p)
+	if was != nil && was.slot.key.Epoch != k.Epoch {
+		b.book.drop(was.slot)
+		b.book.dropKey(was.slot.recipe.platform().Key())
+	}
+	return p
+}
+
+// seen notes that a session was read since it was issued. The first to do so after the session's refresh was due starts
+// the refresh: the scheduler passed it over as idle.
+func (b *Broker) seen(p *plan, session *prepared) {
+	if p.slot.reader.Load() != nil || !p.slot.reader.CompareAndSwap(nil, p) {
+		return
+	}
+	if session.due(time.Now()) {
+		b.book.join(p.slot, b.fly)
+	}
+}
+
+// final is what a caller sees of an error.
+func final(err error) error {
+	var refused *refusedError
+	var refusal *integration.Refusal
+	switch {
+	case errors.As(err, &refused):
+		return refused.answer
+	case errors.As(err, &refusal), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	}
+	return errLate
+}

@@ -1,0 +1,144 @@
+// Package credstest helps to test the credential broker: the contract of its stores as a suite, a cloud that refuses what
+// the real one refuses, and a replica of the state that a test writes by hand.
+//
+// It is for tests only. It is no stand-in for AWS on the wire: that is cloud/sandbox. Nothing in it is shared between
+// tests: each makes its own, changes it through its methods, and lets it go.
+package credstest
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/secret"
+)
+
+// Replica is a [creds.Bindings] that a test writes. As in the real one values are immutable: a change is a new value.
+type Replica struct {
+	ready chan struct{}
+
+	mu            sync.RWMutex
+	organizations map[integration.OrganizationID]*integration.Organization
+	integrations  map[integration.ID]*integration.Integration
+	tokens        map[string]holder
+}
+
+type holder struct {
+	integration integration.ID
+	connector   integration.ConnectorID
+}
+
+// NewReplica returns an empty replica that is ready.
+func NewReplica() *Replica {
+	r := NewLoadingReplica()
+	r.FinishLoading()
+	return r
+}
+
+// NewLoadingReplica returns a replica that is not ready before FinishLoading.
+func NewLoadingReplica() *Replica {
+	return &Replica{
+		ready:         make(chan struct{}),
+		organizations: map[integration.OrganizationID]*integration.Organization{},
+		integrations:  map[integration.ID]*integration.Integration{}, tokens: map[string]holder{},
+	}
+}
+
+// FinishLoading makes the replica ready.
+func (r *Replica) FinishLoading() { close(r.ready) }
+
+// Ready implements [creds.Bindings].
+func (r *Replica) Ready() <-chan struct{} { return r.ready }
+
+// ByToken implements [creds.Bindings].
+func (r *Replica) ByToken(hash string) (events.Binding, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	h, ok := r.tokens[hash]
+	if !ok {
+		return events.Binding{}, false
+	}
+	i := r.integrations[h.integration]
+	o, ok := r.organizations[i.Organization]
+	return events.Binding{Organization: o, Integration: i, Connector: h.connector}, ok
+}
+
+// Trusted adds an integration of organization o whose trust is proved, with tags when its last report saw them admitted.
+func (r *Replica) Trusted(o integration.OrganizationID, id integration.ID, platform, customer, externalID string, tags bool) {
+	outcome := integration.Fail
+	if tags {
+		outcome = integration.Pass
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.organizations[o]; !ok {
+		r.organizations[o] = &integration.Organization{ID: o, InsecureRoles: integration.InsecureBlock}
+	}
+	r.integrations[id] = &integration.Integration{
+		ID: id, Organization: o, Environment: "env", ExternalID: externalID, Version: 1,
+		Config:  integration.Config{Kind: integration.KindAWS, Customer: customer},
+		Mapping: integration.Mapping{Status: integration.MappingReady, Platform: platform},
+		Trust: integration.Trust{Status: integration.TrustValid, Report: &integration.Report{
+			Checks: []integration.Check{{Name: integration.CheckTagSession, Outcome: outcome}},
+		}},
+	}
+}
+
+// Bind gives a connector a token.
+func (r *Replica) Bind(id integration.ID, c integration.ConnectorID, token secret.Text) {
+	sum := sha256.Sum256([]byte(token.Reveal()))
+	r.Change(id, func(i *integration.Integration) {
+		i.Connectors = maps.Clone(i.Connectors)
+		if i.Connectors == nil {
+			i.Connectors = map[integration.ConnectorID]integration.Binding{}
+		}
+		i.Connectors[c] = integration.Binding{TokenHash: hex.EncodeToString(sum[:]), BoundAt: time.Now()}
+	})
+}
+
+// Unbind takes a connector's token away.
+func (r *Replica) Unbind(id integration.ID, c integration.ConnectorID) {
+	r.Change(id, func(i *integration.Integration) {
+		i.Connectors = maps.Clone(i.Connectors)
+		delete(i.Connectors, c)
+	})
+}
+
+// Revoke raises the epoch.
+func (r *Replica) Revoke(id integration.ID) {
+	r.Change(id, func(i *integration.Integration) { i.Epoch++ })
+}
+
+// Change puts a changed copy of an integration in place.
+func (r *Replica) Change(id integration.ID, change func(*integration.Integration)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.integrations[id]
+	for _, b := range was.Connectors {
+		delete(r.tokens, b.TokenHash)
+	}
+	next := *was
+	next.Version++
+	change(&next)
+	r.integrations[id] = &next
+	for c, b := range next.Connectors {
+		r.tokens[b.TokenHash] = holder{id, c}
+	}
+}
+
+// ChangeOrganization puts a changed copy of an organization in place.
+func (r *Replica) ChangeOrganization(id integration.OrganizationID, change func(*integration.Organization)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := *r.organizations[id]
+	change(&next)
+	r.organizations[id] = &next
+}
+
+// NewToken is a connector's token, different from all others.
+func NewToken() secret.Text { return secret.New(rand.Text() + rand.Text()) }

@@ -1,0 +1,277 @@
+package creds
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rolebridge/rolebridge/cloud"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// Level says where an answer came from; the label of metrics.
+type Level string
+
+// The levels, the nearest first.
+const (
+	LevelMemory Level = "memory"
+	LevelStore  Level = "store"
+	LevelCloud  Level = "cloud"
+	levelNone   Level = "none"
+)
+
+var errLate = integration.Refuse(integration.CodeUnavailable, "no session could be had in time; try again")
+
+// wait returns the slot's session once it is good enough, or the best there is when patience ends, ctx ends, or nobody
+// can help now. A nil patience waits as long as ctx, but for one flight only.
+func (b *Broker) wait(ctx context.Context, s *slot, patience <-chan time.Time) (*prepared, Level, error) {
+	for {
+		now := time.Now()
+		have := s.session.Load()
+		if have.good(now) {
+			return have, LevelMemory, nil
+		}
+		fed := have.valid(now)
+		at := b.book.join(s, b.fly)
+		s = at.slot
+		switch {
+		case fed && (at.flight == nil || at.failing):
+			return have, LevelMemory, nil // no use in waiting: the last attempt failed
+		case at.err != nil:
+			return nil, levelNone, at.err
+		case at.flight == nil && patience == nil:
+			return nil, levelNone, errLate
+		}
+		var landed <-chan struct{}
+		var again <-chan time.Time
+		if at.flight != nil {
+			landed = at.flight.done
+		} else {
+			again = time.After(time.Until(at.retryAt))
+		}
+		select {
+		case <-landed:
+			if f := at.flight; f.err == nil {
+				return f.session, f.level, nil
+			}
+			if patience == nil && !s.session.Load().valid(time.Now()) {
+				return nil, levelNone, at.flight.err
+			}
+		case <-again:
+		case <-patience:
+			return b.best(s, errLate)
+		case <-ctx.Done():
+			return b.best(s, ctx.Err())
+		}
+	}
+}
+
+func (b *Broker) best(s *slot, err error) (*prepared, Level, error) {
+	if have := s.session.Load(); have.valid(time.Now()) {
+		return have, LevelMemory, nil
+	}
+	return nil, levelNone, err
+}
+
+// fly is one flight: it fetches the slot's session and lands.
+func (b *Broker) fly(base context.Context, s *slot, f *flight) {
+	ctx, cancel := context.WithTimeout(base, b.cfg.Fetch)
+	defer cancel()
+	f.session, f.level, f.err = b.obtain(ctx, s, f)
+	if f.err != nil {
+		f.err = b.classify(ctx, s, f.err)
+	}
+	if f.refresh && s.recipe.hop() == hopCustomer {
+		b.metrics.refreshed(refreshOutcome(f))
+	}
+	b.book.land(s, f)
+}
+
+// obtain looks whether another replica has what is needed, and otherwise fetches it under a lease. While another
+// replica holds the lease it waits for the answer of that one.
+func (b *Broker) obtain(ctx context.Context, s *slot, f *flight) (*prepared, Level, error) {
+	// Watching begins before the first look, so that nothing is missed between look and wait.
+	wake, stop := b.store.Watch(s.key)
+	defer stop()
+	poll := time.NewTicker(b.cfg.Poll)
+	defer poll.Stop()
+	for {
+		p, err := b.stored(ctx, s, f)
+		if p != nil {
+			return p, LevelStore, nil
+		}
+		if err != nil {
+			return b.alone(ctx, s)
+		}
+		lease, err := b.store.Lease(ctx, s.key, b.cfg.Lease)
+		switch {
+		case err == nil:
+			return b.leased(ctx, s, f, lease)
+		case !errors.Is(err, ErrHeld):
+			b.metrics.storeFailed("lease")
+			return b.alone(ctx, s)
+		}
+		select {
+		case <-wake:
+		case <-poll.C:
+		case <-ctx.Done():
+			return nil, levelNone, ctx.Err()
+		}
+	}
+}
+
+// stored returns the stored session if it is what the flight is for: good enough to hand out, or, for a refresh, one
+// whose own refresh is not due. An error means that the store cannot be used.
+func (b *Broker) stored(ctx context.Context, s *slot, f *flight) (*prepared, error) {
+	issued, err := b.store.Get(ctx, s.key)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, nil
+	case errors.Is(err, ErrUnreadable):
+		b.metrics.storeFailed("open") // as good as none, and the next Put replaces it
+		return nil, nil
+	case err != nil:
+		b.metrics.storeFailed("get")
+		return nil, err
+	}
+	p, err := prepare(s.key, s.recipe, issued)
+	now := time.Now()
+	if err != nil || !p.valid(now) || b.book.isOver(s, p) {
+		return nil, nil //nolint:nilerr // as good as none
+	}
+	have := s.session.Load()
+	fresher := !p.due(now) && (have == nil || p.Expires.After(have.Expires))
+	b.book.offer(s, p) // something to live on, should the cloud be away
+	if p.good(now) && (!f.refresh || fresher) {
+		return p, nil
+	}
+	return nil, nil
+}
+
+// leased fetches for the whole fleet.
+func (b *Broker) leased(ctx context.Context, s *slot, f *flight, lease Lease) (*prepared, Level, error) {
+	defer b.keep(ctx, lease)()
+	// The holder before us may have ended between our look and our lease.
+	if p, err := b.stored(ctx, s, f); p != nil && err == nil {
+		return p, LevelStore, nil
+	}
+	p, err := b.chain(ctx, s)
+	if err != nil {
+		return nil, levelNone, err
+	}
+	if err := b.store.Put(ctx, lease, p.Issued); err != nil {
+		b.metrics.storeFailed("put") // what was fetched is valid all the same
+	}
+	return p, LevelCloud, nil
+}
+
+// keep extends the lease until the returned function is called, which releases it.
+func (b *Broker) keep(ctx context.Context, lease Lease) (release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() {
+		beat := time.NewTicker(b.cfg.Lease / 3)
+		defer beat.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-beat.C:
+			}
+			if err := b.store.Extend(ctx, lease, b.cfg.Lease); err != nil && ctx.Err() == nil {
+				b.metrics.storeFailed("extend")
+				if errors.Is(err, ErrNotHeld) {
+					return
+				}
+			}
+		}
+	})
+	return func() {
+		cancel()
+		keeper.Wait()
+		// A lease that is not released ends by itself.
+		if err := b.store.Release(context.WithoutCancel(ctx), lease); err != nil && !errors.Is(err, ErrNotHeld) {
+			b.metrics.storeFailed("release")
+		}
+	}
+}
+
+// alone fetches for this replica only, at a bounded rate: without the store every replica does so.
+func (b *Broker) alone(ctx context.Context, s *slot) (*prepared, Level, error) {
+	if s.recipe.hop() == hopCustomer {
+		if err := b.lone.Wait(ctx); err != nil {
+			return nil, levelNone, err
+		}
+	}
+	p, err := b.chain(ctx, s)
+	return p, LevelCloud, err
+}
+
+// chain asks the cloud: for a customer's role with the session of the platform's role, which has a slot of its own.
+func (b *Broker) chain(ctx context.Context, s *slot) (*prepared, error) {
+	p, via, err := b.step(ctx, s)
+	if cloud.FaultOf(err) == cloud.FaultExpired && via != nil {
+		// The cloud's clock and ours differ, or somebody ended the session: once more with a new one.
+		p, _, err = b.step(ctx, s)
+	}
+	return p, err
+}
+
+// step asks once. It returns the session that it asked with, which is dropped when the cloud says that it is over.
+func (b *Broker) step(ctx context.Context, s *slot) (p, via *prepared, err error) {
+	var as *cloud.Session
+	if s.recipe.hop() == hopCustomer {
+		r := s.recipe.platform()
+		first := b.book.slotOf(r.Key(), r)
+		if via, _, err = b.wait(ctx, first, nil); err != nil {
+			return nil, nil, err
+		}
+		as = &via.Session
+		defer func() {
+			if cloud.FaultOf(err) == cloud.FaultExpired {
+				b.book.dropSession(first, via)
+			}
+		}()
+	}
+	session, err := b.upstream.assume(ctx, as, s.recipe)
+	if err != nil {
+		return nil, via, err
+	}
+	p, err = prepare(s.key, s.recipe, Issued{Session: session, At: time.Now()})
+	return p, via, err
+}
+
+// classify tells an answer that stays as it is from a failure that may pass. Callers see no text of the cloud.
+func (b *Broker) classify(ctx context.Context, s *slot, err error) error {
+	var refused *refusedError
+	if errors.As(err, &refused) {
+		return err // the first hop's, which was classified there
+	}
+	var answer *cloud.Error
+	if !errors.As(err, &answer) || answer.Temporary() {
+		return err
+	}
+	reason := integration.Refuse(integration.CodeDenied, "the customer's role refuses the platform's role: %s", answer.Code)
+	if s.recipe.hop() == hopPlatform {
+		reason = integration.Refuse(integration.CodeDenied, "the platform's role of this integration cannot be assumed: %s", answer.Code)
+	}
+	b.log.WarnContext(ctx, "cloud refused credentials", "integration", s.recipe.Integration, "connector", s.recipe.Connector,
+		"hop", s.recipe.hop(), "fault", answer.Fault, "code", answer.Code)
+	b.onRefused(s.recipe.Integration)
+	return &refusedError{cause: answer, answer: reason}
+}
+
+func refreshOutcome(f *flight) refresh {
+	var refused *refusedError
+	switch {
+	case errors.As(f.err, &refused):
+		return refreshRefused
+	case f.err != nil:
+		return refreshFailed
+	case f.level == LevelStore:
+		return refreshAdopted
+	default:
+		return refreshIssued
+	}
+}

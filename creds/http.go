@@ -1,0 +1,149 @@
+package creds
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// Path is where [Broker.Handler] answers: the path of AWS_CONTAINER_CREDENTIALS_FULL_URI.
+const Path = "/v1/credentials"
+
+// maxToken bounds the Authorization header: our tokens have 64 characters at most, workload tokens a few thousand.
+const maxToken = 8 << 10
+
+// containerCredentials is the answer of the AWS container-credentials protocol.
+type containerCredentials struct {
+	AccessKeyID     string `json:"AccessKeyId"`
+	SecretAccessKey string `json:"SecretAccessKey"` //nolint:gosec // what the protocol is for
+	Token           string `json:"Token"`
+	Expiration      string `json:"Expiration"`
+	AccountID       string `json:"AccountId,omitempty"`
+	RoleARN         string `json:"RoleArn,omitempty"`
+}
+
+// processCredentials is what an AWS SDK reads of a credential_process.
+type processCredentials struct {
+	Version         int    `json:"Version"`
+	AccessKeyID     string `json:"AccessKeyId"`
+	SecretAccessKey string `json:"SecretAccessKey"` //nolint:gosec // as above
+	SessionToken    string `json:"SessionToken"`
+	Expiration      string `json:"Expiration"`
+	AccountID       string `json:"AccountId,omitempty"`
+}
+
+// problem is an error as SDKs read it: some look for code and message, some for Code and Message.
+type problem struct {
+	Code     integration.Code `json:"code"`
+	Message  string           `json:"message"`
+	Code2    integration.Code `json:"Code"`
+	Message2 string           `json:"Message"`
+}
+
+// Values of headers, shared by all answers and never changed.
+var (
+	jsonType   = []string{"application/json"}
+	noStore    = []string{"no-store"}
+	retryAfter = []string{"1"}
+)
+
+// unauthenticated is prepared, so that every wrong token costs the same.
+var unauthenticated = body(errUnauthenticated)
+
+// Handler answers GET [Path] in the AWS container-credentials protocol, or with ?format=process in the shape of a
+// credential_process, so that curl is enough for one. The token is the Authorization header, as it is or behind
+// "Bearer ". Limits of header size, time and connections are the server's.
+func (b *Broker) Handler() http.Handler { return http.HandlerFunc(b.serve) }
+
+func (b *Broker) serve(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header["Content-Type"] = jsonType
+	header["Cache-Control"] = noStore
+	switch {
+	case r.URL.Path != Path:
+		refuse(w, integration.Refuse(integration.CodeNotFound, "only %s is here", Path), http.StatusNotFound)
+		return
+	case r.Method != http.MethodGet:
+		header.Set("Allow", http.MethodGet)
+		refuse(w, integration.Refuse(integration.CodeInvalid, "only GET is answered"), http.StatusMethodNotAllowed)
+		return
+	}
+	process, err := wantsProcess(r.URL.RawQuery)
+	if err != nil {
+		refuse(w, err, http.StatusBadRequest)
+		return
+	}
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if len(token) > maxToken {
+		token = ""
+	}
+	p, failed := b.read(r.Context(), token)
+	if failed != nil {
+		b.fail(w, r, failed)
+		return
+	}
+	text := p.container
+	if process {
+		text = p.process
+	}
+	answer(w, http.StatusOK, text)
+}
+
+// wantsProcess reads the query; warm reads have none.
+func wantsProcess(query string) (bool, *integration.Refusal) {
+	if query == "" {
+		return false, nil
+	}
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return false, integration.Refuse(integration.CodeInvalid, "the query cannot be read")
+	}
+	switch format := q.Get("format"); format {
+	case "", "container":
+		return false, nil
+	case "process":
+		return true, nil
+	default:
+		return false, integration.Refuse(integration.CodeInvalid, "format must be container or process")
+	}
+}
+
+// fail answers an error of a read. Of the retryable ones all but an overload are 5xx: Java's SDK repeats nothing else.
+func (b *Broker) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var refusal *integration.Refusal
+	if !errors.As(err, &refusal) {
+		if r.Context().Err() == nil {
+			b.log.ErrorContext(r.Context(), "credentials not answered", "error", err)
+		}
+		refusal = integration.Refuse(integration.CodeInternal, "internal error")
+	}
+	switch refusal.Code {
+	case integration.CodeUnauthenticated:
+		answer(w, http.StatusUnauthorized, unauthenticated)
+		return
+	case integration.CodeUnavailable, integration.CodeThrottled:
+		w.Header()["Retry-After"] = retryAfter
+	}
+	refuse(w, refusal, refusal.Code.Answer().HTTP)
+}
+
+func refuse(w http.ResponseWriter, r *integration.Refusal, status int) { answer(w, status, body(r)) }
+
+func answer(w http.ResponseWriter, status int, text []byte) {
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(text))}
+	w.WriteHeader(status)
+	_, _ = w.Write(text) // who does not listen has gone
+}
+
+func body(r *integration.Refusal) []byte {
+	text, err := json.Marshal(problem{r.Code, r.Message, r.Code, r.Message})
+	if err != nil {
+		panic(err) // texts always have a JSON form
+	}
+	return text
+}

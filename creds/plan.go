@@ -1,0 +1,118 @@
+package creds
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// plan is what a token leads to: a binding as it was when the plan was made, and the slot of its session. The values of
+// a replica are immutable and replaced when something changes, so comparing pointers tells whether a plan still holds.
+type plan struct {
+	hash    tokenHash
+	binding events.Binding
+	slot    *slot
+}
+
+// tokenHash is the SHA-256 of a token.
+type tokenHash [sha256.Size]byte
+
+func (h tokenHash) String() string { return hex.EncodeToString(h[:]) }
+
+// holds reports whether the plan was made of exactly this binding.
+func (p *plan) holds(b events.Binding) bool { return p.binding == b }
+
+// planShards spreads the lock of the plans: readers of different connectors rarely meet.
+const planShards = 64
+
+// plans remembers the plan of each token that was read, so that a warm read hashes no recipe.
+type plans [planShards]struct {
+	sync.RWMutex
+	byToken map[tokenHash]*plan
+}
+
+func newPlans() *plans {
+	p := new(plans)
+	for i := range p {
+		p[i].byToken = map[tokenHash]*plan{}
+	}
+	return p
+}
+
+func (p *plans) get(h tokenHash) *plan {
+	shard := &p[h[0]%planShards]
+	shard.RLock()
+	defer shard.RUnlock()
+	return shard.byToken[h]
+}
+
+func (p *plans) put(next *plan) {
+	shard := &p[next.hash[0]%planShards]
+	shard.Lock()
+	defer shard.Unlock()
+	shard.byToken[next.hash] = next
+}
+
+// sweep forgets the plans of tokens that lead nowhere any more.
+func (p *plans) sweep(alive func(tokenHash) bool) {
+	for i := range p {
+		shard := &p[i]
+		shard.RLock()
+		var gone []tokenHash
+		for h := range shard.byToken {
+			if !alive(h) {
+				gone = append(gone, h)
+			}
+		}
+		shard.RUnlock()
+		shard.Lock()
+		for _, h := range gone {
+			delete(shard.byToken, h)
+		}
+		shard.Unlock()
+	}
+}
+
+// recipe is what the session of a binding depends on.
+func (b *Broker) recipe(of events.Binding) Recipe {
+	i := of.Integration
+	r := Recipe{
+		Organization: i.Organization, Integration: i.ID, Connector: of.Connector, Epoch: i.Epoch,
+		Chain: []string{i.Mapping.Platform, i.Config.Customer}, ExternalID: i.ExternalID,
+		SessionName: sessionName(of.Connector, i.ID), Region: b.cfg.Region, Duration: b.cfg.Duration,
+	}
+	// A trust policy without TagSession refuses a tagged session as a whole.
+	if i.Trust.TagSession() {
+		r.Tags = map[string]string{
+			"organization": string(i.Organization), "environment": string(i.Environment), "integration": string(i.ID),
+			"connector": string(of.Connector),
+		}
+	}
+	return r
+}
+
+// platform is the recipe of the first hop, which is cached apart so that an integration's bindings share it.
+func (r Recipe) platform() Recipe {
+	return Recipe{
+		Organization: r.Organization, Integration: r.Integration, Epoch: r.Epoch, Chain: r.Chain[:1],
+		SessionName: string(r.Integration), Region: r.Region, Duration: r.Duration,
+	}
+}
+
+// maxSessionName is STS's bound of RoleSessionName (STS API reference); the characters are [\w+=,.@-].
+const maxSessionName = 64
+
+// sessionName is what a customer finds in CloudTrail: connector@integration. One that is too long is cut, and a hash of
+// the connector keeps names apart.
+func sessionName(c integration.ConnectorID, id integration.ID) string {
+	name := string(c) + "@" + string(id)
+	if len(name) <= maxSessionName {
+		return name
+	}
+	sum := sha256.Sum256([]byte(c))
+	tail := "=" + hex.EncodeToString(sum[:6]) + "@" + string(id)
+	return string(c)[:maxSessionName-len(tail)] + tail
+}

@@ -1,0 +1,137 @@
+package creds
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/secret"
+)
+
+// Variables of the AWS container-credentials protocol, which `rolebridge credentials` reads too.
+const (
+	EnvURL       = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+	EnvToken     = "AWS_CONTAINER_AUTHORIZATION_TOKEN"      //nolint:gosec // a name
+	EnvTokenFile = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE" //nolint:gosec // a name
+)
+
+// Bounds of a fetch by a client. An SDK waits for its credential_process as long as it takes; a user does not.
+const (
+	fetchTries   = 6
+	fetchTimeout = 3 * time.Second
+	fetchBudget  = 20 * time.Second
+	maxAnswer    = 64 << 10
+)
+
+// FindToken returns a connector's token: of file, if one is named, else of the file or the text that the environment
+// names, in the order of the SDKs.
+func FindToken(file string, env func(string) string) (secret.Text, error) {
+	if file == "" {
+		file = env(EnvTokenFile)
+	}
+	if file != "" {
+		return secret.Read(file)
+	}
+	if token := env(EnvToken); token != "" {
+		return secret.New(token), nil
+	}
+	return secret.Text{}, fmt.Errorf("no token: name a file, or set %s or %s", EnvTokenFile, EnvToken)
+}
+
+// Fetch asks the broker at address, a whole URL, and returns what a credential_process prints. Overload, 5xx and lost
+// connections are tried again, up to 20 s in all. Errors: an [integration.Refusal] with the broker's code; an address
+// that would show the token to others; the last failure.
+func Fetch(ctx context.Context, address string, token secret.Text) ([]byte, error) {
+	if err := checkAddress(address); err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{
+		Transport: transport, Timeout: fetchTimeout,
+		// A redirect would carry the token to somebody else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
+	return backoff.Retry(ctx, func() ([]byte, error) { return fetchOnce(ctx, client, address, token) },
+		backoff.WithBackOff(wait), backoff.WithMaxTries(fetchTries), backoff.WithMaxElapsedTime(fetchBudget))
+}
+
+func fetchOnce(ctx context.Context, client *http.Client, address string, token secret.Text) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, backoff.Permanent(err)
+	}
+	req.Header.Set("Authorization", token.Reveal())
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusOK {
+		return toProcess(raw)
+	}
+	refusal := integration.Refuse(integration.CodeInternal, "the broker answered %d", resp.StatusCode)
+	var said problem
+	if json.Unmarshal(raw, &said) == nil && said.Code != "" {
+		refusal = &integration.Refusal{Code: said.Code, Message: said.Message}
+	}
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < 500 {
+		return nil, backoff.Permanent(refusal)
+	}
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 && s <= 10 {
+		return nil, errors.Join(refusal, backoff.RetryAfter(s))
+	}
+	return nil, refusal
+}
+
+// toProcess turns the container shape into the process shape.
+func toProcess(raw []byte) ([]byte, error) {
+	var got containerCredentials
+	if err := json.Unmarshal(raw, &got); err != nil || got.AccessKeyID == "" || got.SecretAccessKey == "" || got.Token == "" {
+		return nil, backoff.Permanent(errors.New("the broker answered 200 without credentials"))
+	}
+	return json.Marshal(processCredentials{
+		Version: 1, AccessKeyID: got.AccessKeyID, SecretAccessKey: got.SecretAccessKey, SessionToken: got.Token,
+		Expiration: got.Expiration, AccountID: got.AccountID,
+	})
+}
+
+// checkAddress allows plain HTTP only where AWS's SDKs do: to this machine, and to the link-local addresses of ECS and
+// EKS.
+func checkAddress(address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return errors.New("the broker's address is not a URL")
+	case u.Scheme == "https" && u.Host != "":
+		return nil
+	case u.Scheme != "http" || u.Host == "":
+		return errors.New("the broker's address must begin with https:// or http://")
+	}
+	switch host := u.Hostname(); host {
+	case "localhost", "169.254.170.2", "169.254.170.23", "fd00:ec2::23":
+		return nil
+	default:
+		if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
+			return nil
+		}
+		return fmt.Errorf("http to %s would show the token to others: use https", net.JoinHostPort(host, u.Port()))
+	}
+}

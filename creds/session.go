@@ -1,0 +1,84 @@
+package creds
+
+import (
+	"encoding/json"
+	"hash/fnv"
+	"time"
+
+	"github.com/rolebridge/rolebridge/cloud"
+)
+
+// Lives of what is handed out.
+const (
+	// MinLife is what is left at least of a session that is handed out while the cloud answers: botocore begins to
+	// refresh at 15 minutes, and then does so at every request.
+	MinLife = 15 * time.Minute
+	// HardLimit is how long before its expiry a session is dropped whatever happens: a request that is signed now has to
+	// arrive, and clocks differ.
+	HardLimit = 60 * time.Second
+)
+
+// Issued is a session with the moment when it was made; what a [Store] keeps.
+type Issued struct {
+	cloud.Session
+	At time.Time
+}
+
+// prepared is a session in memory with all that an answer needs. Immutable.
+type prepared struct {
+	Issued
+	// deadline carries a monotonic reading: it holds also when the wall clock is set back.
+	deadline  time.Time
+	refreshAt time.Time
+	container []byte
+	process   []byte
+}
+
+// prepare readies a session for its answers. A cloud cannot give a longer life than was asked for; where it seems to, our
+// clock is behind, and the life counts from now.
+func prepare(k Key, r Recipe, s Issued) (*prepared, error) {
+	now := time.Now()
+	p := &prepared{Issued: s, deadline: now.Add(min(s.Expires.Sub(now), r.Duration))}
+	life := s.Expires.Sub(s.At)
+	p.refreshAt = s.At.Add(life/2 + time.Duration(spread(k, s)*float64(life)/10))
+	expires := s.Expires.UTC().Format(time.RFC3339)
+	var err error
+	if p.container, err = json.Marshal(containerCredentials{
+		AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey.Reveal(), Token: s.Token.Reveal(), Expiration: expires,
+		AccountID: s.Account, RoleARN: r.Chain[len(r.Chain)-1],
+	}); err != nil {
+		return nil, err
+	}
+	p.process, err = json.Marshal(processCredentials{
+		Version: 1, AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey.Reveal(),
+		SessionToken: s.Token.Reveal(), Expiration: expires, AccountID: s.Account,
+	})
+	return p, err
+}
+
+// spread is in [0, 1) and the same on every replica, so that the moment of a refresh is one moment for the whole fleet:
+// with a moment of its own for each of n replicas the earliest would count, and the calls per hour would grow with n.
+func spread(k Key, s Issued) float64 {
+	h := fnv.New64a()
+	h.Write(k.Sum[:])
+	h.Write([]byte(s.AccessKeyID))
+	return float64(h.Sum64()>>11) / (1 << 53)
+}
+
+// left is how long the session may be handed out; negative when it is over. It believes the worse of two clocks: the wall
+// clock may have been set back, and the monotonic clock stands still while a machine sleeps. A nil session has none.
+func (p *prepared) left(now time.Time) time.Duration {
+	if p == nil {
+		return -1
+	}
+	return min(p.deadline.Sub(now), p.Expires.Sub(now)) - HardLimit
+}
+
+// good reports whether the session may be handed out without looking any further.
+func (p *prepared) good(now time.Time) bool { return p.left(now) >= MinLife-HardLimit }
+
+// valid reports whether the session may be handed out at all.
+func (p *prepared) valid(now time.Time) bool { return p.left(now) > 0 }
+
+// due reports whether half of the session's life is over.
+func (p *prepared) due(now time.Time) bool { return !now.Before(p.refreshAt) }
