@@ -47,6 +47,22 @@ type caller struct {
 	policies []string // identity policies; none for a root
 }
 
+// inherited are the tags that a session made from this one has too.
+func (c caller) inherited() map[string]string {
+	if c.session == nil {
+		return nil
+	}
+	out := map[string]string{}
+	for _, k := range c.session.Transitive {
+		for have, value := range c.session.Tags {
+			if strings.EqualFold(have, k) {
+				out[have] = value
+			}
+		}
+	}
+	return out
+}
+
 // authenticate finds out who signed r. payloadHash is what the signature covers as the body's hash.
 func (s *Sandbox) authenticate(r *http.Request, g signed, payloadHash string) (caller, error) {
 	s.mu.RLock()

@@ -50,7 +50,7 @@ type world struct {
 	stop                         func()
 }
 
-func newWorld(t *testing.T, change ...func(*sandbox.Config)) *world {
+func newWorld(t testing.TB, change ...func(*sandbox.Config)) *world {
 	t.Helper()
 	w := &world{ahead: new(atomic.Int64)}
 	cfg := sandbox.Defaults()
@@ -100,7 +100,7 @@ func openTrust(arn string) string {
 	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + arn + `"},"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]}]}`
 }
 
-func (w *world) config(t *testing.T, who aws.CredentialsProvider) aws.Config {
+func (w *world) config(t testing.TB, who aws.CredentialsProvider) aws.Config {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -110,23 +110,23 @@ func (w *world) config(t *testing.T, who aws.CredentialsProvider) aws.Config {
 	}
 }
 
-func (w *world) iam(t *testing.T, who aws.CredentialsProvider) *iam.Client {
+func (w *world) iam(t testing.TB, who aws.CredentialsProvider) *iam.Client {
 	t.Helper()
 	return iam.NewFromConfig(w.config(t, who))
 }
 
-func (w *world) sts(t *testing.T, who aws.CredentialsProvider) *sts.Client {
+func (w *world) sts(t testing.TB, who aws.CredentialsProvider) *sts.Client {
 	t.Helper()
 	return sts.NewFromConfig(w.config(t, who))
 }
 
-func (w *world) s3(t *testing.T, who aws.CredentialsProvider) *s3.Client {
+func (w *world) s3(t testing.TB, who aws.CredentialsProvider) *s3.Client {
 	t.Helper()
 	return s3.NewFromConfig(w.config(t, who))
 }
 
 // role makes a role in an account and returns its ARN.
-func (w *world) role(t *testing.T, owner sandbox.Account, name, trust string, policies ...string) string {
+func (w *world) role(t testing.TB, owner sandbox.Account, name, trust string, policies ...string) string {
 	t.Helper()
 	client := w.iam(t, owner.Root)
 	out, err := client.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust})
@@ -142,7 +142,7 @@ func (w *world) role(t *testing.T, owner sandbox.Account, name, trust string, po
 }
 
 // assume assumes a role and returns the session as credentials.
-func (w *world) assume(t *testing.T, who aws.CredentialsProvider, arn string, with ...func(*sts.AssumeRoleInput)) (aws.CredentialsProvider, error) {
+func (w *world) assume(t testing.TB, who aws.CredentialsProvider, arn string, with ...func(*sts.AssumeRoleInput)) (aws.CredentialsProvider, error) {
 	t.Helper()
 	in := &sts.AssumeRoleInput{RoleArn: &arn, RoleSessionName: aws.String("test-session")}
 	for _, f := range with {
@@ -156,7 +156,7 @@ func (w *world) assume(t *testing.T, who aws.CredentialsProvider, arn string, wi
 	return credentials.NewStaticCredentialsProvider(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken), nil
 }
 
-func (w *world) mustAssume(t *testing.T, who aws.CredentialsProvider, arn string, with ...func(*sts.AssumeRoleInput)) aws.CredentialsProvider {
+func (w *world) mustAssume(t testing.TB, who aws.CredentialsProvider, arn string, with ...func(*sts.AssumeRoleInput)) aws.CredentialsProvider {
 	t.Helper()
 	session, err := w.assume(t, who, arn, with...)
 	if err != nil {
@@ -186,7 +186,7 @@ func code(err error) string {
 	}
 }
 
-func wantCode(t *testing.T, what string, err error, want string) {
+func wantCode(t testing.TB, what string, err error, want string) {
 	t.Helper()
 	if got := code(err); got != want {
 		t.Errorf("%s: got %q (%v), want %q", what, got, err, want)

@@ -76,6 +76,16 @@ func TestRolesAreMadeShownChangedAndRemoved(t *testing.T) {
 	if _, err := client.TagRole(ctx, &iam.TagRoleInput{RoleName: name, Tags: []iamtypes.Tag{{Key: aws.String("Owner"), Value: aws.String("us")}}}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := client.TagRole(ctx, &iam.TagRoleInput{RoleName: name, Tags: []iamtypes.Tag{{Key: aws.String("extra"), Value: aws.String("x")}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.UntagRole(ctx, &iam.UntagRoleInput{RoleName: name, TagKeys: []string{"extra"}}); err != nil {
+		t.Fatal(err)
+	}
+	listed, err := client.ListRoleTags(ctx, &iam.ListRoleTagsInput{RoleName: name})
+	if err != nil || len(listed.Tags) != 1 || *listed.Tags[0].Value != "us" {
+		t.Errorf("ListRoleTags: got %+v and %v, want Owner=us", listed, err)
+	}
 	got, err := client.GetRole(ctx, &iam.GetRoleInput{RoleName: name})
 	if err != nil {
 		t.Fatal(err)

@@ -158,6 +158,33 @@ func TestObjectsGoInAndOut(t *testing.T) {
 	})
 }
 
+func TestTagsOfObjectsAndTheEndOfABucket(t *testing.T) {
+	t.Parallel()
+	w, _ := sink(t, func(c *sandbox.Config) { c.Dir = t.TempDir() })
+	client := w.s3(t, w.customer.Root)
+	if err := put(t, client, "k", "x"); err != nil {
+		t.Fatal(err)
+	}
+	set := &s3types.Tagging{TagSet: []s3types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}}
+	if _, err := client.PutObjectTagging(t.Context(), &s3.PutObjectTaggingInput{Bucket: aws.String(bucket), Key: aws.String("k"), Tagging: set}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := client.GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: aws.String(bucket), Key: aws.String("k")})
+	if err != nil || len(got.TagSet) != 1 || *got.TagSet[0].Value != "b" {
+		t.Errorf("GetObjectTagging: got %+v and %v", got, err)
+	}
+	if _, err := client.DeleteObject(t.Context(), deleteInput("k")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.DeleteBucket(t.Context(), &s3.DeleteBucketInput{Bucket: aws.String(bucket)}); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, "PutObject after that", put(t, client, "k", "x"), "NoSuchBucket")
+	if _, err := w.s3(t, w.stranger.Root).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
+		t.Errorf("the name is not free again: %v", err)
+	}
+}
+
 func TestS3AdmitsOnlyTheBucketsAccountAndItsSessions(t *testing.T) {
 	t.Parallel()
 	w, role := sink(t)

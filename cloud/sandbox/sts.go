@@ -91,7 +91,7 @@ func (c call) readAssumption() (assumption, error) {
 			return in, err
 		}
 	}
-	size := packedSize(in)
+	size := packedSize(in.policy, in.tags, c.who.inherited())
 	in.packed = (size*100 + maxPackedPolicy - 1) / maxPackedPolicy
 	if size > maxPackedPolicy {
 		return in, refuse(400, "PackedPolicyTooLarge", "Packed size of session policies and session tags consumes %d%% of the allotted space.", in.packed)
@@ -142,16 +142,18 @@ func (c call) readSessionTags(in *assumption) error {
 }
 
 // packedSize estimates the packed binary format of policy and tags, whose recipe AWS keeps to itself, by deflate.
-func packedSize(in assumption) int {
-	if in.policy == "" && len(in.tags) == 0 {
-		return 0
-	}
+func packedSize(policy string, tags ...map[string]string) int {
 	var text bytes.Buffer
-	if json.Compact(&text, []byte(in.policy)) != nil {
-		text.WriteString(in.policy)
+	if policy != "" && json.Compact(&text, []byte(policy)) != nil {
+		text.WriteString(policy)
 	}
-	for _, k := range slices.Sorted(maps.Keys(in.tags)) {
-		text.WriteString("\x00" + k + "\x00" + in.tags[k])
+	for _, some := range tags {
+		for _, k := range slices.Sorted(maps.Keys(some)) {
+			text.WriteString("\x00" + k + "\x00" + some[k])
+		}
+	}
+	if text.Len() == 0 {
+		return 0
 	}
 	var packed bytes.Buffer
 	w, _ := flate.NewWriter(&packed, flate.BestCompression) // the level is valid
@@ -175,14 +177,7 @@ func assumeRole(c call) (any, error) {
 		trust = c.s.current(role.Trust)
 	}
 	c.s.mu.RUnlock()
-	actions := []string{"sts:AssumeRole"}
-	if len(in.tags) > 0 {
-		actions = append(actions, "sts:TagSession")
-	}
-	if in.source != "" {
-		actions = append(actions, "sts:SetSourceIdentity")
-	}
-	for _, action := range actions {
+	for _, action := range c.actions(in) {
 		// A role that does not exist is refused in the same words: who may not assume a role learns nothing about it.
 		if !found || !c.who.mayAssume(trust, c.askAssume(action, in, role)) {
 			return nil, refuse(403, "AccessDenied", "User: %s is not authorized to perform: %s on resource: %s", c.who.arn, action, in.roleARN)
@@ -193,6 +188,23 @@ func assumeRole(c call) (any, error) {
 	}
 	v, token := c.begin(a.ID, role, in)
 	return assumed(v, token, in.packed), nil
+}
+
+// actions are what an AssumeRole needs to be allowed. Transitive tags and the source identity of a chained session count
+// as if they were passed again: a role of the chain that does not allow sts:TagSession cannot be reached with them.
+func (c call) actions(in assumption) []string {
+	var old session
+	if c.who.session != nil {
+		old = *c.who.session
+	}
+	needed := []string{"sts:AssumeRole"}
+	if len(in.tags) > 0 || len(old.Transitive) > 0 {
+		needed = append(needed, "sts:TagSession")
+	}
+	if in.source != "" || old.Source != "" {
+		needed = append(needed, "sts:SetSourceIdentity")
+	}
+	return needed
 }
 
 func (c call) askAssume(action string, in assumption, role view) ask {
@@ -224,13 +236,7 @@ func (c call) begin(accountID string, role view, in assumption) (*session, strin
 		if v.Source == "" {
 			v.Source = old.Source
 		}
-		for _, k := range old.Transitive {
-			for have, value := range old.Tags {
-				if strings.EqualFold(have, k) {
-					v.Tags[have] = value
-				}
-			}
-		}
+		maps.Copy(v.Tags, c.who.inherited())
 		v.Transitive = append(slices.Clone(v.Transitive), old.Transitive...)
 	}
 	c.s.mu.Lock()

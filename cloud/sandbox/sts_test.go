@@ -190,6 +190,56 @@ func TestChainedSessions(t *testing.T) {
 	wantCode(t, "a tag that is not inherited", err, "")
 }
 
+// TestTransitiveTagsAndSourceIdentityGoDownTheChain: both are inherited, and both need the permission again at every role.
+func TestTransitiveTagsAndSourceIdentityGoDownTheChain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	trust := func(principal, actions, condition string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + principal + `"},"Action":` + actions + condition + `}]}`
+	}
+	const all, plain = `["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]`, `"sts:AssumeRole"`
+	first := w.role(t, w.platform, "first", openTrust(w.broker.ARN), allowAssume)
+	second := w.role(t, w.customer, "second", trust(first, all, ""), allowAssume)
+	third := w.role(t, w.customer, "third", trust(second, all, `,"Condition":{"StringEquals":{"aws:PrincipalTag/team":"data"},"Null":{"aws:PrincipalTag/plain":"true"}}`))
+	narrow := w.role(t, w.customer, "narrow", trust(first, plain, ""))
+
+	tagged := w.mustAssume(t, w.broker.Key, first, func(in *sts.AssumeRoleInput) {
+		in.Tags, in.TransitiveTagKeys = tags("team", "data", "plain", "x"), []string{"team"}
+	})
+	_, err := w.assume(t, w.mustAssume(t, tagged, second), third)
+	wantCode(t, "a role that wants the tag from the chain's beginning", err, "")
+	_, err = w.assume(t, w.mustAssume(t, w.mustAssume(t, w.broker.Key, first), second), third)
+	wantCode(t, "the same without the tag", err, "AccessDenied")
+	_, err = w.assume(t, tagged, narrow)
+	wantCode(t, "inherited tags where TagSession is not allowed", err, "AccessDenied")
+
+	named := w.mustAssume(t, w.broker.Key, first, func(in *sts.AssumeRoleInput) { in.SourceIdentity = aws.String("somebody") })
+	_, err = w.assume(t, named, narrow)
+	wantCode(t, "an inherited source identity where SetSourceIdentity is not allowed", err, "AccessDenied")
+	_, err = w.assume(t, named, second, func(in *sts.AssumeRoleInput) { in.SourceIdentity = aws.String("somebody-else") })
+	wantCode(t, "a source identity in place of the inherited one", err, "AccessDenied")
+	_, err = w.assume(t, named, second)
+	wantCode(t, "the inherited one where it is allowed", err, "")
+	_, err = w.assume(t, w.mustAssume(t, w.broker.Key, first), narrow)
+	wantCode(t, "neither tags nor source identity", err, "")
+	_, err = w.assume(t, w.broker.Key, w.role(t, w.platform, "no-source", trust(w.broker.ARN, plain, "")), func(in *sts.AssumeRoleInput) { in.SourceIdentity = aws.String("somebody") })
+	wantCode(t, "a source identity of the request where it is not allowed", err, "AccessDenied")
+}
+
+func TestASessionPolicyAlsoBoundsWhatARoleIsGrantedByName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.role(t, w.platform, "first", openTrust(w.broker.ARN))
+	second := w.role(t, w.platform, "second", openTrust(first))
+	_, err := w.assume(t, w.mustAssume(t, w.broker.Key, first), second)
+	wantCode(t, "named in the same account", err, "")
+	narrow := w.mustAssume(t, w.broker.Key, first, func(in *sts.AssumeRoleInput) {
+		in.Policy = aws.String(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`)
+	})
+	_, err = w.assume(t, narrow, second)
+	wantCode(t, "with a session policy that is about other things", err, "AccessDenied")
+}
+
 func TestAssumeRoleChecksItsParameters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
