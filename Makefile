@@ -62,6 +62,10 @@ $(LINTER):
 lint: $(LINTER) ## golangci-lint, which includes go vet and the check of gofumpt's format
 	$(LINTER) run $(PKG)
 
+.PHONY: asyncapi
+asyncapi: ## check events/asyncapi.yaml with the specification's parser (needs Node.js)
+	scripts/check-asyncapi.sh
+
 .PHONY: fmt
 fmt: $(LINTER) ## format with gofumpt and sort imports
 	$(LINTER) fmt
