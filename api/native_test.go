@@ -1,0 +1,193 @@
+package api_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rolebridge/rolebridge/api"
+	"github.com/rolebridge/rolebridge/api/apitest"
+	"github.com/rolebridge/rolebridge/api/wire"
+	"github.com/rolebridge/rolebridge/cloud/aws/policy"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+func TestAConnectorsTokenIsShownOnceAndKeptNowhere(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t, func(c *api.Config) { c.CredentialsURL = "http://127.0.0.1:9/v1/credentials" })
+	i := created(t, s, roleARN)
+	path := mine + i.ID + "/connectors"
+	var bound wire.Bound
+	got := request(t, s, apitest.Assigner, http.MethodPost, path, `{"connector":"lcc-1"}`)
+	got.into(t, http.StatusCreated, &bound)
+	if len(bound.Token) < 43 || bound.CredentialsURL != "http://127.0.0.1:9/v1/credentials" || bound.BoundBy != "sa-assigner" {
+		t.Errorf("got %s", got.body)
+	}
+	if got.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("Cache-Control: got %q, want no-store", got.header.Get("Cache-Control"))
+	}
+	kept, _ := s.Integration(integration.ID(i.ID))
+	sum := sha256.Sum256([]byte(bound.Token))
+	if kept.Connectors["lcc-1"].TokenHash != hex.EncodeToString(sum[:]) {
+		t.Errorf("the hash that is kept is not that of the token")
+	}
+
+	list := request(t, s, apitest.Admin, http.MethodGet, path, "")
+	var connectors wire.ConnectorList
+	list.into(t, http.StatusOK, &connectors)
+	if len(connectors.Data) != 1 || connectors.Data[0].Connector != "lcc-1" || strings.Contains(string(list.body), bound.Token) {
+		t.Errorf("got %s", list.body)
+	}
+	var v2 wire.Integration
+	request(t, s, apitest.Admin, http.MethodGet, two+"/"+i.ID+inEnv, "").into(t, http.StatusOK, &v2)
+	want := fmt.Sprintf("crn://rolebridge/organization=org-a/environment=env-abcdef/provider-integration=%s/connector=lcc-1", i.ID)
+	if v2.Status != "ACTIVE" || len(v2.Usages) != 1 || v2.Usages[0] != want {
+		t.Errorf("got %s and %q, want ACTIVE and %q", v2.Status, v2.Usages, want)
+	}
+
+	request(t, s, apitest.Admin, http.MethodPost, path, `{"connector":"lcc-1"}`).refused(t, http.StatusConflict, integration.CodeExists)
+	request(t, s, apitest.Admin, http.MethodDelete, one+"/"+i.ID+inEnv, "").refused(t, http.StatusConflict, integration.CodeInUse)
+	for _, want := range []int{http.StatusNoContent, http.StatusNotFound} {
+		if got := request(t, s, apitest.Admin, http.MethodDelete, path+"/lcc-1", ""); got.status != want {
+			t.Errorf("unbind: got %d %s, want %d", got.status, got.body, want)
+		}
+	}
+	if strings.Contains(s.Log(), bound.Token) {
+		t.Error("the token was logged")
+	}
+}
+
+func TestAForcedDeletionTakesTheConnectorsWithIt(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+"/connectors", `{"connector":"lcc-1"}`).into(t, http.StatusCreated, new(wire.Bound))
+	if got := request(t, s, apitest.Admin, http.MethodDelete, one+"/"+i.ID+inEnv+"&force=true", ""); got.status != http.StatusNoContent {
+		t.Errorf("got %d %s", got.status, got.body)
+	}
+}
+
+func TestAWrongConnectorIsNamed(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	for body, status := range map[string]int{`{"connector":"a b"}`: 422, `{"connector":""}`: 422, `{"connector":7}`: 400, `{}`: 400} {
+		code := map[int]integration.Code{422: integration.CodeInvalid, 400: "invalid_request"}[status]
+		fault := request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+"/connectors", body).refused(t, status, code)
+		if fault.Source == nil || fault.Source.Pointer != "/connector" {
+			t.Errorf("%s: got %+v, want /connector", body, fault.Source)
+		}
+	}
+}
+
+func TestAValidationAnswersWithItsReport(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	s.Trust(func(integration.TrustAsked) integration.Report {
+		return apitest.Report(integration.Check{Name: integration.CheckWrongID, Outcome: integration.Fail})
+	})
+	var v wire.Validation
+	request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+"/validation", "").into(t, http.StatusOK, &v)
+	if v.Trust.Status != integration.TrustInsecure || v.Credentials.Allowed || v.Trust.Report == nil || len(v.Trust.Report.Checks) != 8 {
+		t.Errorf("got %+v", v)
+	}
+	var again wire.Validation
+	request(t, s, apitest.Assigner, http.MethodGet, mine+i.ID+"/validation", "").into(t, http.StatusOK, &again)
+	if again.Version != v.Version || again.Trust.Status != v.Trust.Status {
+		t.Errorf("got %+v, want %+v", again, v)
+	}
+	request(t, s, apitest.Assigner, http.MethodPost, mine+i.ID+"/validation", "").refused(t, http.StatusForbidden, integration.CodeDenied)
+}
+
+func TestAValidationThatTakesLongIsAcceptedAndWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	s.Trust(func(integration.TrustAsked) integration.Report { return integration.Report{} })
+	var v wire.Validation
+	request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+"/validation?wait=20ms", "").into(t, http.StatusAccepted, &v)
+	if v.Settled {
+		t.Errorf("got %+v, want it not settled", v)
+	}
+	waited := make(chan reply)
+	go func() {
+		waited <- request(t, s, apitest.Admin, http.MethodGet, fmt.Sprintf("%s%s/validation?after=%d&wait=30", mine, i.ID, v.Version), "")
+	}()
+	kept, _ := s.Integration(integration.ID(i.ID))
+	s.Finding(apitest.OrgA, integration.ID(i.ID), kept.Trust.Attempt, integration.TrustWasProbed{Report: apitest.Report()})
+	var later wire.Validation
+	(<-waited).into(t, http.StatusOK, &later)
+	if !later.Settled || later.Trust.Status != integration.TrustValid || !later.Credentials.Allowed {
+		t.Errorf("got %+v", later)
+	}
+}
+
+func TestAWaitWithoutNewsEnds(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	started := time.Now()
+	request(t, s, apitest.Admin, http.MethodGet, mine+i.ID+"/validation?after=1000&wait=30ms", "").into(t, http.StatusOK, new(wire.Validation))
+	if took := time.Since(started); took < 30*time.Millisecond {
+		t.Errorf("answered after %v, want 30ms and more", took)
+	}
+}
+
+func TestARevocationRaisesTheEpoch(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	for want := int64(1); want <= 2; want++ {
+		var r wire.Revocation
+		request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+"/sessions:revoke", "").into(t, http.StatusOK, &r)
+		if r.Epoch != want {
+			t.Errorf("got epoch %d, want %d", r.Epoch, want)
+		}
+	}
+}
+
+func TestThePoliciesAdmitThePlatformAndNobodyElse(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	var p wire.Policies
+	request(t, s, apitest.Assigner, http.MethodGet, mine+i.ID+"/policies?for=s3-sink&bucket=orders", "").into(t, http.StatusOK, &p)
+	caller, err := policy.SessionCaller(i.Config.Platform(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]policy.Decision{*i.Config.ExternalID: policy.Allowed, "another": policy.ImplicitDeny, "": policy.ImplicitDeny} {
+		got := policy.Parse(policy.Trust, p.FinalTrust).Assume(policy.Request{Caller: caller, Resource: roleARN, SessionName: "x", ExternalID: id, Own: policy.OwnAllows})
+		if got.Decision != want {
+			t.Errorf("external ID %q: got %v, want %v", id, got.Decision, want)
+		}
+		first := policy.Parse(policy.Trust, p.FirstTrust).Assume(policy.Request{Caller: caller, Resource: roleARN, SessionName: "x", ExternalID: id, Own: policy.OwnAllows})
+		if first.Decision != policy.ExplicitDeny {
+			t.Errorf("first policy, external ID %q: got %v, want %v", id, first.Decision, policy.ExplicitDeny)
+		}
+	}
+	if !strings.Contains(string(p.Permissions), "arn:aws:s3:::orders/*") {
+		t.Errorf("got permissions %s", p.Permissions)
+	}
+	for _, query := range []string{"s3-source&bucket=orders&prefix=eu", "dynamodb-sink&table=Orders&region=eu-central-1", "dynamodb-source&table=Orders&region=eu-central-1&account=123456789012"} {
+		request(t, s, apitest.Admin, http.MethodGet, mine+i.ID+"/policies?for="+query, "").into(t, http.StatusOK, new(wire.Policies))
+	}
+}
+
+func TestBeforeThePlatformsRoleThereIsNoFinalPolicy(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t, func(c *api.Config) { c.MappedWithin = time.Millisecond })
+	s.Mapping(func(integration.MappingAsked) integration.Finding { return nil })
+	i := created(t, s, roleARN)
+	got := map[string]json.RawMessage{}
+	request(t, s, apitest.Admin, http.MethodGet, mine+i.ID+"/policies", "").into(t, http.StatusOK, &got)
+	if _, there := got["final_trust"]; there || got["first_trust"] == nil {
+		t.Errorf("got %s", got)
+	}
+}

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/rolebridge/rolebridge/api/wire"
+	"github.com/rolebridge/rolebridge/cloud/aws/policy"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// policies renders the documents to paste: the first and final trust policy of the customer's role, and with for= the
+// permission policy of a kind of connector.
+func (s *Server) policies(c *call) (answer, error) {
+	i, err := s.find(c, integration.ID(c.PathValue("id")), "")
+	if err != nil {
+		return answer{}, err
+	}
+	if i.Config.Kind != integration.KindAWS {
+		return answer{}, fail(integration.CodeConflict, "%s is of %s; there are policies for aws only", i.ID, i.Config.Kind.Provider())
+	}
+	out := wire.Policies{Integration: string(i.ID), FirstTrust: json.RawMessage(policy.FirstTrust().JSON())}
+	if i.Mapping.Platform != "" {
+		final, err := policy.FinalTrust(i.Mapping.Platform, i.ExternalID)
+		if err != nil {
+			return answer{}, err // both are ours
+		}
+		out.FinalTrust = json.RawMessage(final.JSON())
+	}
+	if connector := c.URL.Query().Get("for"); connector != "" {
+		permissions, err := permissions(connector, c, i)
+		if err != nil {
+			return answer{}, err
+		}
+		out.Permissions = json.RawMessage(permissions.JSON())
+	}
+	return answer{status: http.StatusOK, body: out}, nil
+}
+
+// permissions is the policy of one kind of connector; partition and account are those of the customer's role.
+func permissions(connector string, c *call, i *integration.Integration) (policy.Document, error) {
+	q := c.URL.Query()
+	role, known := integration.ParseRoleARN(i.Config.Customer)
+	if !known {
+		role.Partition = "aws"
+	}
+	if a := q.Get("account"); a != "" {
+		role.Account = a
+	}
+	bucket := policy.S3{Partition: role.Partition, Bucket: q.Get("bucket"), Prefix: q.Get("prefix")}
+	table := policy.DynamoDB{Partition: role.Partition, Region: q.Get("region"), Account: role.Account, Table: q.Get("table")}
+	var d policy.Document
+	var err error
+	switch connector {
+	case "s3-sink":
+		d, err = policy.S3Sink(bucket)
+	case "s3-source":
+		d, err = policy.S3Source(bucket)
+	case "dynamodb-sink":
+		d, err = policy.DynamoDBSink(table)
+	case "dynamodb-source":
+		d, err = policy.DynamoDBSource(table)
+	default:
+		return d, failParameter("for", "want s3-sink, s3-source, dynamodb-sink or dynamodb-source")
+	}
+	var field *policy.FieldError
+	if errors.As(err, &field) {
+		return d, failParameter(strings.ToLower(field.Field), "want %s", field.Want)
+	}
+	return d, err
+}

@@ -1,0 +1,261 @@
+package api
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// Server answers the REST API. Safe for concurrent use.
+type Server struct {
+	config   Config
+	replica  Replica
+	commands Commands
+	keys     Keyring
+	log      *slog.Logger
+	limiter  *limiter
+	metrics  *metrics
+	bodies   *bodies
+	handler  http.Handler
+}
+
+// New makes a server that reads from replica, which must keep receipts, and writes to commands. It starts nothing. It
+// fails on a configuration that Validate refuses.
+func New(c Config, replica Replica, commands Commands, keys Keyring, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	bodies, err := newBodies()
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	limiter, err := newLimiter(c)
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	s := &Server{config: c, replica: replica, commands: commands, keys: keys, log: log, limiter: limiter, bodies: bodies}
+	routes := s.routes()
+	names := make([]string, len(routes))
+	mux := http.NewServeMux()
+	for n, r := range routes {
+		names[n] = r.path
+		mux.Handle(r.path, s.serve(r))
+	}
+	mux.Handle("/", s.serve(route{path: unknownRoute}))
+	s.metrics = newMetrics(reg, names)
+	s.handler = clean(mux)
+	return s, nil
+}
+
+// Handler is the API, and /openapi.yaml, which needs no key.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// clean answers paths that a ServeMux would redirect, with a body that is not JSON, as what they are: unknown.
+func clean(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Clean(r.URL.Path) != r.URL.Path {
+			r = r.Clone(r.Context())
+			r.URL.Path, r.URL.RawPath = "/"+unknownRoute, ""
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// endpoint answers one request.
+type endpoint func(*call) (answer, error)
+
+// route is one path and its methods. A public one needs no key.
+type route struct {
+	path    string
+	methods map[string]endpoint
+	public  http.HandlerFunc
+}
+
+func (s *Server) routes() []route {
+	v1, v2 := pim{s, 1}, pim{s, 2}
+	const one = "/rolebridge/v1/integrations/{id}"
+	return []route{
+		{path: "/openapi.yaml", public: serveDocument},
+		{path: "/pim/v1/integrations", methods: map[string]endpoint{http.MethodGet: v1.list, http.MethodPost: v1.create}},
+		{path: "/pim/v1/integrations/{id}", methods: map[string]endpoint{http.MethodGet: v1.read, http.MethodDelete: v1.delete}},
+		{path: "/pim/v2/integrations", methods: map[string]endpoint{http.MethodGet: v2.list, http.MethodPost: v2.create}},
+		{path: "/pim/v2/integrations/{id}", methods: map[string]endpoint{
+			http.MethodGet: v2.read, http.MethodDelete: v2.delete, http.MethodPatch: v2.update,
+		}},
+		{path: "/pim/v2/integrations:validate", methods: map[string]endpoint{http.MethodPost: v2.validate}},
+		{path: one + "/connectors", methods: map[string]endpoint{http.MethodGet: s.listConnectors, http.MethodPost: s.bind}},
+		{path: one + "/connectors/{connector}", methods: map[string]endpoint{http.MethodDelete: s.unbind}},
+		{path: one + "/validation", methods: map[string]endpoint{http.MethodGet: s.report, http.MethodPost: s.validate}},
+		{path: one + "/sessions:revoke", methods: map[string]endpoint{http.MethodPost: s.revoke}},
+		{path: one + "/policies", methods: map[string]endpoint{http.MethodGet: s.policies}},
+	}
+}
+
+// call is one request whose sender is known.
+type call struct {
+	*http.Request
+	id           string // X-Request-Id
+	key          Key
+	organization *integration.Organization
+}
+
+// permits reports whether the caller may do op there.
+func (c *call) permits(op integration.Operation, environment integration.EnvironmentID, id integration.ID) bool {
+	return c.organization.Permits(c.key.Principal, op, integration.Scope{Environment: environment, Integration: id})
+}
+
+// answer is what an endpoint says when nothing is wrong.
+type answer struct {
+	status   int
+	body     any // nil: none
+	location string
+	command  string // the id of the command that was decided, if one was
+}
+
+// headerCommand names the command that a write became, in the answer.
+const headerCommand = "X-Rolebridge-Command-Id"
+
+// serve answers the requests of one route.
+func (s *Server) serve(rt route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start, code := time.Now(), codeOK
+		id := strings.ToLower(rand.Text())
+		defer func() {
+			if v := recover(); v != nil {
+				if v == http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http compares with
+					panic(v)
+				}
+				s.log.ErrorContext(r.Context(), "request panicked", "request", id, "route", rt.path, "panic", v, "stack", string(debug.Stack()))
+				code = string(integration.CodeInternal)
+				(&failure{code: integration.CodeInternal}).write(w, id)
+			}
+			s.metrics.answered(rt.path, code, time.Since(start))
+		}()
+		h := w.Header()
+		h.Set("X-Request-Id", id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		if rt.public != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			rt.public(w, r)
+			return
+		}
+		h.Set("Cache-Control", "no-store")
+		a, err := s.answer(rt, w, r, id)
+		if a.command != "" {
+			h.Set(headerCommand, a.command)
+		}
+		if err != nil {
+			f := failed(err)
+			code = string(f.code)
+			if f.code == integration.CodeInternal {
+				s.log.ErrorContext(r.Context(), "request failed", "request", id, "route", rt.path, "error", err)
+			} else {
+				s.log.DebugContext(r.Context(), "request refused", "request", id, "route", rt.path, "code", f.code)
+			}
+			f.write(w, id)
+			return
+		}
+		if a.location != "" {
+			h.Set("Location", a.location)
+		}
+		if a.body == nil {
+			w.WriteHeader(a.status)
+			return
+		}
+		writeJSON(w, a.status, a.body)
+	})
+}
+
+// answer does what every request needs before its endpoint, cheapest first.
+func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id string) (answer, error) {
+	do, err := rt.find(r.Method)
+	if err != nil {
+		return answer{}, err
+	}
+	key, refused := authenticate(s.keys, r)
+	if refused != nil {
+		return answer{}, refused
+	}
+	if refused := s.limiter.take(key.ID, w.Header(), time.Now()); refused != nil {
+		return answer{}, refused
+	}
+	select {
+	case <-s.replica.Ready():
+	default:
+		// A 403 or 404 from a replica that has not read everything would tell a client to forget its resources.
+		return answer{}, fail(integration.CodeUnavailable, "the state is still being read")
+	}
+	o, ok := s.replica.Organization(key.Organization)
+	if !ok || !o.Knows(key.Principal) {
+		return answer{}, fail(integration.CodeDenied, "the key's owner has no role in the organization")
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	return do(&call{Request: r, id: id, key: key, organization: o})
+}
+
+// find returns the endpoint for a method. HEAD is a GET whose body net/http leaves out.
+func (rt route) find(method string) (endpoint, error) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if do, ok := rt.methods[method]; ok {
+		return do, nil
+	}
+	var allow []string
+	for m := range rt.methods {
+		allow = append(allow, m)
+	}
+	if rt.public != nil {
+		allow = []string{http.MethodGet}
+	}
+	if allow == nil {
+		return nil, fail(integration.CodeNotFound, "no such path")
+	}
+	slices.Sort(allow)
+	f := fail(codeMethod, "%.32s is not for this path", method)
+	f.header = http.Header{"Allow": {strings.Join(allow, ", ")}}
+	return nil, f
+}
+
+// writeJSON answers with a body. The content type is on every body: clients refuse to read one without.
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil { // the types of package wire cannot fail; a caller's mistake must not look like success
+		status, text = http.StatusInternalServerError, []byte(`{"errors":[]}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n'))
+}
+
+// link makes an absolute URL of a path.
+func (s *Server) link(r *http.Request, to string) string {
+	if s.config.PublicURL != "" {
+		return s.config.PublicURL + to
+	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host + to
+}
+
+// find returns an integration that the caller may read. An empty environment is any.
+func (s *Server) find(c *call, id integration.ID, environment integration.EnvironmentID) (*integration.Integration, error) {
+	i, ok := s.replica.Integration(id)
+	if !ok || i.Organization != c.organization.ID || i.Deleting() || environment != "" && i.Environment != environment ||
+		!c.permits(integration.OpRead, i.Environment, i.ID) {
+		return nil, noIntegration(id)
+	}
+	return i, nil
+}

@@ -1,0 +1,84 @@
+package wire
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// ConnectorRequest asks to bind a connector.
+type ConnectorRequest struct {
+	Connector string `json:"connector"`
+}
+
+// Connector is a connector that may have sessions of an integration.
+type Connector struct {
+	Connector    string    `json:"connector"`
+	Integration  string    `json:"integration"`
+	ResourceName string    `json:"resource_name"`
+	BoundAt      time.Time `json:"bound_at"`
+	BoundBy      string    `json:"bound_by"`
+}
+
+// Bound is the one answer that has a connector's token: it is not stored and cannot be shown again.
+type Bound struct {
+	Connector
+	Token string `json:"token"`
+	// CredentialsURL is the broker's, for AWS_CONTAINER_CREDENTIALS_FULL_URI; empty when the server was not told.
+	CredentialsURL string `json:"credentials_url,omitempty"`
+}
+
+// ConnectorList is all connectors of one integration, ordered by id.
+type ConnectorList struct {
+	Data []Connector `json:"data"`
+}
+
+// Validation is what is known about an integration, and whether credentials flow.
+type Validation struct {
+	Integration string `json:"integration"`
+	// Version rises with every event of the integration; ask for a later one to wait for news.
+	Version int64  `json:"version"`
+	Status  string `json:"status"`
+	// Settled is false while a worker is still at it.
+	Settled     bool        `json:"settled"`
+	Mapping     Mapping     `json:"mapping"`
+	Trust       Trust       `json:"trust"`
+	Credentials Credentials `json:"credentials"`
+}
+
+// Mapping is how far the platform's identity has come.
+type Mapping struct {
+	Status   integration.MappingStatus `json:"status"`
+	Platform string                    `json:"platform,omitempty"`
+	Reason   string                    `json:"reason,omitempty"`
+}
+
+// Trust is what is known about the customer's trust policy.
+type Trust struct {
+	Status    integration.TrustStatus `json:"status"`
+	LastValid *time.Time              `json:"last_valid,omitempty"`
+	Report    *integration.Report     `json:"report,omitempty"`
+	History   []integration.Change    `json:"history,omitempty"`
+}
+
+// Credentials says whether a connector would get a session now, and if not, why.
+type Credentials struct {
+	Allowed bool   `json:"allowed"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// Revocation says which epoch sessions must now have.
+type Revocation struct {
+	Integration string `json:"integration"`
+	Epoch       int64  `json:"epoch"`
+}
+
+// Policies are the documents to paste, with all that is known filled in.
+type Policies struct {
+	Integration string          `json:"integration"`
+	FirstTrust  json.RawMessage `json:"first_trust"`
+	// FinalTrust is absent until the platform's identity is made.
+	FinalTrust  json.RawMessage `json:"final_trust,omitempty"`
+	Permissions json.RawMessage `json:"permissions,omitempty"`
+}
