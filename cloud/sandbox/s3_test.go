@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -157,6 +158,37 @@ func TestObjectsGoInAndOut(t *testing.T) {
 		}
 	})
 }
+
+func TestABucketMayStandInTheHostName(t *testing.T) {
+	t.Parallel()
+	w, role := sink(t)
+	cfg := w.config(t, w.mustAssume(t, w.broker.Key, role, externalID(rightID)))
+	address := strings.TrimPrefix(w.endpoint, "http://")
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address) // not every machine resolves NAME.localhost
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	var hosts []string
+	cfg.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		hosts = append(hosts, r.URL.Hostname())
+		return transport.RoundTrip(r)
+	})}
+	cfg.BaseEndpoint = aws.String("http://localhost:80")
+	client := s3.NewFromConfig(cfg)
+	if err := put(t, client, "a/b", "in the name"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := get(t, w.s3(t, w.customer.Root), "a/b"); err != nil || got != "in the name" {
+		t.Errorf("read by path: got %q and %v", got, err)
+	}
+	if want := []string{bucket + ".localhost"}; !slices.Equal(hosts, want) {
+		t.Errorf("the client called %v, want %v", hosts, want)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestTagsOfObjectsAndTheEndOfABucket(t *testing.T) {
 	t.Parallel()
