@@ -11,11 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rolebridge/rolebridge/events"
-	"github.com/rolebridge/rolebridge/integration"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
 )
 
 // asyncAPI is what the tests read of the published document.
