@@ -13,6 +13,7 @@ import (
 func Install(ctx context.Context) error {
 	installers := map[string]func() error{
 		"Kafka":             func() error { _, err := provision.InstallKafka(ctx, trainKafka); return err },
+		"kcat":              func() error { _, err := provision.InstallKcat(ctx); return err },
 		"Redis":             func() error { _, err := provision.InstallRedis(ctx); return err },
 		"MiniStack, moto":   func() error { _, err := provision.InstallAWS(ctx); return err },
 		"the race detector": func() error { return provision.InstallCompiler(ctx) },

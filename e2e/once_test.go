@@ -1,0 +1,341 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/testenv"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// producer is kcat: a program that knows nothing of us and partitions in its own way. It sends CloudEvents in
+// structured mode, one a line.
+type producer struct {
+	t     *testing.T
+	stdin io.WriteCloser
+	cmd   *exec.Cmd
+}
+
+func (w *world) producer() *producer {
+	w.t.Helper()
+	// librdkafka's own partitioner (CRC32), so that most organizations are not sent to their home partition.
+	cmd := exec.CommandContext(w.t.Context(), testenv.Kcat(w.t), "-P", "-b", w.kafka.Address(), "-t", w.topics.Commands(), "-K", "\t",
+		"-H", "content-type=application/cloudevents+json", "-X", "enable.idempotence=true", "-X", "partitioner=consistent",
+		"-X", "message.timeout.ms=120000", "-X", "linger.ms=5", "-X", "log.connection.close=false")
+	p := &producer{t: w.t, cmd: cmd}
+	var err error
+	p.stdin, err = cmd.StdinPipe()
+	w.must(err)
+	w.must(cmd.Start())
+	return p
+}
+
+func (p *producer) line(organization integration.OrganizationID, text string) {
+	p.t.Helper()
+	if _, err := fmt.Fprintf(p.stdin, "%s\t%s\n", organization, text); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *producer) send(c command) {
+	p.t.Helper()
+	data, err := json.Marshal(c.ask)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.line(c.organization, fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/kcat","type":%q,"organization":%q,"actor":%q,"datacontenttype":"application/json","data":%s}`,
+		c.id, c.ask.Type(), c.organization, c.actor, data))
+}
+
+// finish waits until everything is acknowledged.
+func (p *producer) finish() {
+	p.t.Helper()
+	if err := errors.Join(p.stdin.Close(), p.cmd.Wait()); err != nil {
+		p.t.Fatalf("kcat: %v", err)
+	}
+}
+
+// command is one command and the answer that it must get; an empty code is an acceptance.
+type command struct {
+	id           string
+	organization integration.OrganizationID
+	actor        integration.Principal
+	ask          integration.Ask
+	want         integration.Code
+}
+
+const (
+	organizations = 4
+	quota         = 50
+)
+
+// founding makes the organizations and sets their quotas.
+func founding() (all []command) {
+	for n := range organizations {
+		o := integration.OrganizationID(fmt.Sprint("org-", n))
+		limit := quota
+		all = append(all,
+			command{fmt.Sprint(o, "/found"), o, "platform:cp", integration.CreateOrganization{Admin: administrator}, ""},
+			command{fmt.Sprint(o, "/quota"), o, "platform:cp", integration.ConfigureOrganization{IntegrationQuota: &limit}, ""})
+	}
+	return all
+}
+
+// script is what the customers of all organizations send: more creations than their quotas allow, and what must be
+// refused for other reasons.
+func script() (all []command) {
+	create := func(role string) integration.Create {
+		return integration.Create{Environment: environment, Name: "made by kcat", Config: integration.Config{Kind: integration.KindAWS, Customer: role}}
+	}
+	for n := range quota + 6 {
+		for o := range organizations {
+			org := integration.OrganizationID(fmt.Sprint("org-", o))
+			add := func(kind string, actor integration.Principal, role string, want integration.Code) {
+				all = append(all, command{fmt.Sprintf("%s/%s/%d", org, kind, n), org, actor, create(role), want})
+			}
+			role := fmt.Sprintf("arn:aws:iam::%012d:role/customer", n+1)
+			want := integration.Code("")
+			if n >= quota {
+				want = integration.CodeQuota
+			}
+			add("create", administrator, role, want)
+			if n%20 == 5 {
+				add("again", administrator, role, integration.CodeExists)
+				add("stranger", "u-stranger", fmt.Sprintf("arn:aws:iam::%012d:role/other", n+1), integration.CodeDenied)
+				add("bad", administrator, "arn:aws:iam::1:role/x-x-x-x-x", integration.CodeInvalid)
+			}
+		}
+	}
+	return all
+}
+
+// history is all that lifecycle wrote, read committed.
+type history struct {
+	answers map[string][]integration.Event // by command id
+	letters int
+}
+
+// read replays the events topic and checks what must hold at each moment: versions without gap or double, and no quota
+// exceeded.
+func (w *world) read() (history, error) {
+	h := history{answers: map[string][]integration.Event{}}
+	versions := map[string]int64{}
+	live := map[integration.OrganizationID]int{}
+	var broken []error
+	for p := range w.topics.Partitions {
+		_, err := events.Replay(w.t.Context(), w.cl, w.topics.Events(), p, func(r *kgo.Record) error {
+			e, err := w.codec.Event(r)
+			if err != nil {
+				return err
+			}
+			if e.Answers != nil {
+				h.answers[e.Answers.ID] = append(h.answers[e.Answers.ID], e)
+			}
+			if e.Version > 0 {
+				aggregate := fmt.Sprint(e.Organization, "/", e.Integration)
+				if e.Version != versions[aggregate]+1 {
+					broken = append(broken, fmt.Errorf("%s of %s has version %d after %d", e.Fact.Type(), aggregate, e.Version, versions[aggregate]))
+				}
+				versions[aggregate] = e.Version
+			}
+			if _, created := e.Fact.(integration.Created); created {
+				if live[e.Organization]++; live[e.Organization] > quota {
+					broken = append(broken, fmt.Errorf("%s has %d integrations, its quota is %d", e.Organization, live[e.Organization], quota))
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return h, err
+		}
+		if _, err := events.Replay(w.t.Context(), w.cl, w.topics.DeadLetters(), p, func(*kgo.Record) error { h.letters++; return nil }); err != nil {
+			return h, err
+		}
+	}
+	return h, errors.Join(broken...)
+}
+
+// answered waits until every command has its answer, and checks that it is the right one, once.
+func (w *world) answered(within time.Duration, want []command) history {
+	w.t.Helper()
+	var h history
+	w.eventually(within, fmt.Sprintf("all %d commands are answered", len(want)), func() (err error) {
+		if h, err = w.read(); err != nil {
+			return err
+		}
+		if len(h.answers) < len(want) {
+			return fmt.Errorf("%d of %d are answered", len(h.answers), len(want))
+		}
+		return nil
+	})
+	for _, c := range want {
+		got := h.answers[c.id]
+		if len(got) != 1 {
+			w.t.Errorf("%s was answered %d times: %+v", c.id, len(got), got)
+			continue
+		}
+		refused, _ := got[0].Fact.(integration.Refused)
+		if refused.Code != c.want {
+			w.t.Errorf("%s was answered with %q, want %q", c.id, refused.Code, c.want)
+		}
+	}
+	return h
+}
+
+// mapped waits until every integration has its platform role.
+func (w *world) mapped(within time.Duration, want int) {
+	w.t.Helper()
+	w.eventually(within, fmt.Sprintf("%d integrations are mapped", want), func() error {
+		ready := 0
+		for p := range w.topics.Partitions {
+			last := map[integration.ID]integration.MappingStatus{}
+			_, err := events.Replay(w.t.Context(), w.cl, w.topics.State(), p, func(r *kgo.Record) error {
+				s, err := events.ReadStored(r)
+				if err == nil && s.Integration != nil {
+					last[s.IntegrationID] = s.Integration.Mapping.Status
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			for _, status := range last {
+				if status == integration.MappingReady {
+					ready++
+				}
+			}
+		}
+		if ready != want {
+			return fmt.Errorf("%d are", ready)
+		}
+		return nil
+	})
+}
+
+// play sends the script slowly enough that the faults fall into it, with repetitions and garbage.
+func (w *world) play(commands []command, garbage int) {
+	w.t.Helper()
+	p := w.producer()
+	for n, c := range commands {
+		p.send(c)
+		if n%10 == 0 {
+			p.send(commands[rand.IntN(n+1)]) // sent before
+		}
+		if n < garbage {
+			p.line(c.organization, `{"specversion":"1.0","id":`)
+		}
+		if n%4 == 0 {
+			<-time.After(300 * time.Millisecond)
+		}
+	}
+	p.finish()
+}
+
+func TestEveryCommandHasOneAnswerWhileDecidersAreKilled(t *testing.T) {
+	w := newWorld(t)
+	w.start("worker", "mapping,trust")
+	deciders := []*process{w.start("decider-a", "lifecycle"), w.start("decider-b", "lifecycle")}
+	for _, d := range deciders {
+		d.ready()
+	}
+	first := founding()
+	p := w.producer()
+	for _, c := range first {
+		p.send(c)
+	}
+	p.finish()
+	w.answered(time.Minute, first)
+
+	killing, stop := context.WithCancel(t.Context())
+	kills := make(chan int)
+	go func() {
+		n := 0
+		for killing.Err() == nil {
+			deciders[n%2].kill()
+			n++
+			select {
+			case <-killing.Done():
+			case <-time.After(time.Duration(700+rand.IntN(900)) * time.Millisecond):
+			}
+		}
+		kills <- n
+	}()
+	const garbage = 5
+	commands := script()
+	w.play(commands, garbage)
+	stop()
+	killed := <-kills
+	if killed < 10 {
+		t.Errorf("deciders were killed %d times, want at least 10: the fault did not fire", killed)
+	}
+	h := w.answered(2*time.Minute, append(commands, first...))
+	if h.letters != garbage {
+		t.Errorf("%d dead letters, want %d", h.letters, garbage)
+	}
+	w.mapped(2*time.Minute, organizations*quota)
+	t.Logf("%d commands, %d kills", len(commands)+len(first), killed)
+}
+
+func TestEveryCommandHasOneAnswerWhileKafkaIsKilledAndForgetsOffsets(t *testing.T) {
+	w := newWorld(t)
+	w.start("worker", "mapping,trust")
+	deciders := []*process{w.start("decider-a", "lifecycle"), w.start("decider-b", "lifecycle")}
+	for _, d := range deciders {
+		d.ready()
+	}
+	first := founding()
+	p := w.producer()
+	for _, c := range first {
+		p.send(c)
+	}
+	p.finish()
+	w.answered(time.Minute, first)
+
+	commands := script()
+	third := len(commands) / 3
+	w.play(commands[:third], 0)
+	w.forgetOffsets("rolebridge-lifecycle", "decider-a", "decider-b")
+	restarted := make(chan error, 1)
+	go func() {
+		for range 2 {
+			<-time.After(4 * time.Second)
+			if err := w.kafka.Kill(); err != nil {
+				restarted <- err
+				return
+			}
+			if err := w.kafka.Start(context.WithoutCancel(t.Context())); err != nil {
+				restarted <- err
+				return
+			}
+		}
+		restarted <- nil
+	}()
+	w.play(commands[third:], 0)
+	w.must(<-restarted)
+	w.answered(3*time.Minute, append(commands, first...))
+	w.mapped(3*time.Minute, organizations*quota)
+}
+
+// forgetOffsets deletes the committed offsets of a group whose members run. Kafka lets nobody delete them while members
+// are there, so the members are removed first; they come back by themselves and find no offsets.
+func (w *world) forgetOffsets(group string, instances ...string) {
+	w.t.Helper()
+	admin := kadm.NewClient(w.cl)
+	w.eventually(30*time.Second, "the group's offsets are deleted", func() error {
+		if _, err := admin.LeaveGroup(w.t.Context(), kadm.LeaveGroup(group).InstanceIDs(instances...)); err != nil {
+			return err
+		}
+		answer, err := admin.DeleteGroup(w.t.Context(), group)
+		return errors.Join(err, answer.Err)
+	})
+}
