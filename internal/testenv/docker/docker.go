@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
 
@@ -57,18 +59,26 @@ func Kafka(ctx context.Context) (string, func() error, error) {
 	for name, value := range settings {
 		env["KAFKA_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_"))] = value
 	}
-	_, stop, err := run(ctx, "apache/kafka:4.4.0", number+"/tcp",
-		testcontainers.WithExposedPorts(number+":"+number+"/tcp"),
+	exposed := network.MustParsePort(number + "/tcp")
+	address, stop, err := run(ctx, "apache/kafka:4.4.0", exposed.String(),
+		testcontainers.WithExposedPorts(exposed.String()),
+		testcontainers.WithHostConfigModifier(func(config *container.HostConfig) {
+			config.PortBindings = network.PortMap{exposed: {{HostPort: number}}}
+		}),
 		testcontainers.WithEnv(env),
-		testcontainers.WithWaitStrategy(wait.ForLog("Kafka Server started"), wait.ForListeningPort(number+"/tcp")),
+		testcontainers.WithWaitStrategy(wait.ForLog("Kafka Server started"), wait.ForListeningPort(exposed.String())),
 	)
-	return host + ":" + number, stop, err
+	if err != nil {
+		port.Release()
+		return "", nil, err
+	}
+	return address, func() error { defer port.Release(); return stop() }, nil
 }
 
 // Redis runs a server that keeps nothing on disk.
 func Redis(ctx context.Context) (string, func() error, error) {
 	return serve(ctx, "redis:7.4", "6379/tcp", "Ready to accept connections",
-		testcontainers.WithCmd("redis-server", "--save", "", "--appendonly", "no"))
+		testcontainers.WithCmd("redis-server", "--save", "", "--appendonly", "no", "--protected-mode", "no"))
 }
 
 // MiniStack runs an AWS that enforces trust policies.
@@ -99,12 +109,12 @@ func serve(ctx context.Context, image, port, ready string, options ...testcontai
 func run(ctx context.Context, image, port string, options ...testcontainers.ContainerCustomizer) (string, func() error, error) {
 	ctx, cancel := context.WithTimeout(ctx, pulling)
 	defer cancel()
-	container, err := testcontainers.Run(ctx, image, options...)
-	stop := func() error { return testcontainers.TerminateContainer(container) }
+	server, err := testcontainers.Run(ctx, image, options...)
+	stop := func() error { return testcontainers.TerminateContainer(server) }
 	if err != nil {
 		return "", nil, errors.Join(fmt.Errorf("run %s: %w", image, err), stop())
 	}
-	address, err := container.PortEndpoint(ctx, port, "")
+	address, err := server.PortEndpoint(ctx, port, "")
 	if err != nil {
 		return "", nil, errors.Join(err, stop())
 	}
