@@ -9,7 +9,7 @@ import (
 
 // level is where a component stands: an arrow goes from a lower number to a higher one, never back and never sideways.
 var level = map[string]int{
-	"cmd": 0, "bench": 0, "deploy": 0,
+	"cmd": 0, "bench": 0, "deploy": 0, "e2e": 0,
 	"api": 1, "workers": 1, "creds": 1, "console": 1,
 	"events": 2, "cloud": 2,
 	"integration": 3,
@@ -94,7 +94,7 @@ func mayEmbed(dir string, test bool) bool {
 
 // forTests are folders whose ordinary files serve tests and measurements: helpers carry test at the end of their name.
 func forTests(dir string) bool {
-	return first(dir) == "bench" || under(dir, "internal/testenv") || strings.HasSuffix(dir, "test")
+	return first(dir) == "bench" || first(dir) == "e2e" || under(dir, "internal/testenv") || strings.HasSuffix(dir, "test")
 }
 
 func ours(imported string) bool { return under(imported, module) }
@@ -177,6 +177,9 @@ func TestAWrongArrowIsCaught(t *testing.T) {
 		{"cmd/devstack", false, module + "/internal/testenv/local", wrong},
 		{"internal/testenv/cmd/testservers", false, module + "/internal/testenv", fine},
 		{"bench", false, module + "/internal/testenv", fine},
+		{"e2e", false, module + "/internal/testenv", fine},
+		{"e2e", true, module + "/workers/lifecycle", fine},
+		{"api", true, module + "/e2e", wrong},
 		{"cmd/devstack", false, module + "/cloud/sandbox", fine},
 		{"cmd/rolebridge", false, module + "/cloud/sandbox", wrong},
 		{"creds", true, module + "/cloud/sandbox", fine},
