@@ -38,6 +38,17 @@ const (
 	maxAttribute = 1024
 )
 
+// TypeOf returns the type in a binary record's header and reads nothing else of it; ok is false without such a header, as
+// on structured records. A reader of few types is spared most of a topic.
+func TypeOf(r *kgo.Record) (kind string, ok bool) {
+	for _, h := range r.Headers {
+		if h.Key == headerPrefix+"type" {
+			return string(h.Value), true
+		}
+	}
+	return "", false
+}
+
 // readEnvelope makes a CloudEvent of a record, binary or structured.
 func readEnvelope(r *kgo.Record) (event.Event, error) {
 	if len(r.Value) > maxValue {
@@ -144,16 +155,19 @@ func writeBinary(e event.Event) (*kgo.Record, error) {
 	if !e.Time().IsZero() {
 		put(headerPrefix+"time", e.Time().UTC().Format(time.RFC3339Nano))
 	}
-	for _, name := range slices.Sorted(maps.Keys(e.Extensions())) {
-		put(headerPrefix+name, attribute(e, name))
+	extensions := e.Extensions() // a copy
+	for _, name := range slices.Sorted(maps.Keys(extensions)) {
+		put(headerPrefix+name, attributeText(extensions[name]))
 	}
 	put(headerContentType, contentJSON)
 	return r, nil
 }
 
 // attribute returns an extension's text; empty when it is absent.
-func attribute(e event.Event, name string) string {
-	switch v := e.Extensions()[name].(type) {
+func attribute(e event.Event, name string) string { return attributeText(e.Extensions()[name]) }
+
+func attributeText(v any) string {
+	switch v := v.(type) {
 	case nil:
 		return ""
 	case string:
