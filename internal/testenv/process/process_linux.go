@@ -25,7 +25,8 @@ type Process struct {
 	done bool
 }
 
-// Group gives a child a process group of its own, and lets the kernel send it a signal when we die, however we die.
+// Group gives a child a process group of its own, and lets the kernel send it a signal when we die, however we die. The
+// signal goes to the child alone: our servers have no children of their own.
 //
 // "We" is, to the kernel, the thread that started the child. Go ends a thread only with a goroutine that locked it and
 // never unlocked it, which tests do not do.
