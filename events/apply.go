@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -67,7 +68,13 @@ func drifts(ctx context.Context, admin *kadm.Client, defs []Definition) ([]Drift
 	for i, d := range defs {
 		names[i] = d.Name
 	}
-	have, err := admin.ListTopics(ctx, names...)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	// A topic that was just made is not known to every broker for a moment, and then seems to have no partitions.
+	have, err := retried(ctx, func(ctx context.Context) (kadm.TopicDetails, error) {
+		have, err := admin.ListTopics(ctx, names...)
+		return have, errors.Join(err, have.Error())
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list topics: %w", err)
 	}

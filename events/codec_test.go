@@ -6,12 +6,14 @@ import (
 	"io/fs"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 var (
@@ -26,27 +28,44 @@ var (
 var (
 	quota = 7
 	asks  = []integration.Ask{
-		integration.CreateOrganization{Admin: "u-1"}, integration.ConfigureOrganization{IntegrationQuota: &quota, InsecureRoles: integration.InsecureWarn},
-		integration.CreateRoleBinding{RoleBinding: rights}, integration.DeleteRoleBinding{RoleBinding: rights},
-		integration.Create{Environment: "env-1", Name: "n", Config: aws}, integration.Update{Integration: "cspi-00001", Config: aws},
-		integration.Validate{Integration: "cspi-00001"}, integration.RevokeSessions{Integration: "cspi-00001"},
+		integration.CreateOrganization{Admin: "u-1"},
+		integration.ConfigureOrganization{IntegrationQuota: &quota, InsecureRoles: integration.InsecureWarn},
+		integration.CreateRoleBinding{RoleBinding: rights},
+		integration.DeleteRoleBinding{RoleBinding: rights},
+		integration.Create{Environment: "env-1", Name: "n", Config: aws},
+		integration.Update{Integration: "cspi-00001", Config: aws},
+		integration.Validate{Integration: "cspi-00001"},
+		integration.RevokeSessions{Integration: "cspi-00001"},
 		integration.Delete{Integration: "cspi-00001", Force: true},
-		integration.Bind{Integration: "cspi-00001", Connector: "lcc-1", TokenHash: "ab"}, integration.Unbind{Integration: "cspi-00001", Connector: "lcc-1"},
+		integration.Bind{Integration: "cspi-00001", Connector: "lcc-1", TokenHash: "ab"},
+		integration.Unbind{Integration: "cspi-00001", Connector: "lcc-1"},
 	}
 	findings = []integration.Finding{
-		integration.MappingWasMade{Platform: "p"}, integration.MappingWasRefused{Reason: "r", Detail: "d", Permanent: true},
-		integration.MappingWasRemoved{}, integration.TrustWasProbed{Report: report}, integration.TimerIsDue{},
+		integration.MappingWasMade{Platform: "p"},
+		integration.MappingWasRefused{Reason: "r", Detail: "d", Permanent: true},
+		integration.MappingWasRemoved{},
+		integration.TrustWasProbed{Report: report},
+		integration.TimerIsDue{},
 	}
 	facts = []integration.Fact{
-		integration.OrganizationCreated{Admin: "u-1", IntegrationQuota: 100}, integration.OrganizationConfigured{IntegrationQuota: 1, InsecureRoles: integration.InsecureBlock},
-		integration.RoleBindingCreated{RoleBinding: rights}, integration.RoleBindingDeleted{RoleBinding: rights},
-		integration.Created{Environment: "env-1", Name: "n", Config: aws, ExternalID: "e", CreatedBy: "u-1"}, integration.Updated{Config: aws},
+		integration.OrganizationCreated{Admin: "u-1", IntegrationQuota: 100},
+		integration.OrganizationConfigured{IntegrationQuota: 1, InsecureRoles: integration.InsecureBlock},
+		integration.RoleBindingCreated{RoleBinding: rights},
+		integration.RoleBindingDeleted{RoleBinding: rights},
+		integration.Created{Environment: "env-1", Name: "n", Config: aws, ExternalID: "e", CreatedBy: "u-1"},
+		integration.Updated{Config: aws},
 		integration.MappingAsked{Attempt: 1, Operation: integration.RemoveMapping, Environment: "env-1", Config: aws, Platform: "p", Due: noon},
-		integration.Mapped{Platform: "p"}, integration.MappingRefused{Reason: "r", Detail: "d", Permanent: true, Due: noon},
-		integration.ValidationRequested{}, integration.TrustAsked{Attempt: 2, Config: aws, Platform: "p", ExternalID: "e", Due: noon},
-		integration.Validated{Report: report, Status: integration.TrustValid, Due: noon}, integration.TrustChanged{From: integration.TrustValid, To: integration.TrustDenied},
-		integration.Bound{Connector: "lcc-1", TokenHash: "ab", BoundBy: "u-1"}, integration.Unbound{Connector: "lcc-1"},
-		integration.SessionsRevoked{Epoch: 3}, integration.DeletionStarted{DeletedBy: "u-1", Forced: true}, integration.Deleted{},
+		integration.Mapped{Platform: "p"},
+		integration.MappingRefused{Reason: "r", Detail: "d", Permanent: true, Due: noon},
+		integration.ValidationRequested{},
+		integration.TrustAsked{Attempt: 2, Config: aws, Platform: "p", ExternalID: "e", Due: noon},
+		integration.Validated{Report: report, Status: integration.TrustValid, Due: noon},
+		integration.TrustChanged{From: integration.TrustValid, To: integration.TrustDenied},
+		integration.Bound{Connector: "lcc-1", TokenHash: "ab", BoundBy: "u-1"},
+		integration.Unbound{Connector: "lcc-1"},
+		integration.SessionsRevoked{Epoch: 3},
+		integration.DeletionStarted{DeletedBy: "u-1", Forced: true},
+		integration.Deleted{},
 		integration.Refused{Command: "integration.create", Refusal: integration.Refusal{Code: integration.CodeQuota, Message: "m", Field: "/f"}},
 	}
 )
@@ -327,4 +346,21 @@ func FuzzACommandNeverPanics(f *testing.F) {
 			t.Fatalf("written again it reads as %+v, %v", back, err)
 		}
 	})
+}
+
+func TestTheHomeOfAnOrganizationIsWhereJavaPutsItsKey(t *testing.T) {
+	t.Parallel()
+	// Of org.apache.kafka.common.utils.Utils: toPositive(murmur2(key)) % partitions, for 12 partitions.
+	of := events.Topics{Partitions: 12}
+	var all sync.WaitGroup
+	for range 8 { // a partitioner must not be shared by two at once
+		all.Go(func() {
+			for key, want := range map[integration.OrganizationID]int32{"org-1": 3, "org-000042": 1, "": 9, "ä/b": 2} {
+				if got := of.Home(key); got != want {
+					t.Errorf("home of %q: got %d, want %d", key, got, want)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
