@@ -6,9 +6,10 @@ import (
 	"maps"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // decider makes batches: what deciding needs beside the partition's state.
@@ -26,6 +27,7 @@ type batch struct {
 	part   *partition
 	forks  map[integration.OrganizationID]*integration.State
 	cursor events.Cursor
+	in     []*kgo.Record
 	out    []*kgo.Record
 }
 
@@ -42,6 +44,16 @@ func (b *batch) fork(o integration.OrganizationID) *integration.State {
 		b.forks[o] = f
 	}
 	return f
+}
+
+// decide decides all records that came in and returns what the transaction must write.
+func (b *batch) decide(now time.Time) ([]*kgo.Record, error) {
+	for _, r := range b.in {
+		if err := b.add(r); err != nil {
+			return nil, fmt.Errorf("decide %s/%d at %d: %w", r.Topic, r.Partition, r.Offset, err)
+		}
+	}
+	return b.records(now)
 }
 
 // add decides one record. An error is ours, never the record's: the batch must be given up.

@@ -7,15 +7,18 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Worker decides the partitions that its group assigns to it. One goroutine runs it: [Worker.Run].
@@ -240,40 +243,24 @@ func (w *Worker) transact(ctx context.Context, session *kgo.GroupTransactSession
 func (w *Worker) decide(fetches kgo.Fetches, now time.Time) (batches []*batch, records []*kgo.Record, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	byPartition := map[int32]*batch{}
-	foreign := false
-	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-		if len(f.Records) == 0 || err != nil {
-			return
-		}
-		p, owned := w.owned[f.Partition]
-		if !owned {
-			foreign = true
-			return
-		}
-		b, ok := byPartition[f.Partition]
-		if !ok {
-			b = w.decider.begin(p)
-			byPartition[f.Partition] = b
-			batches = append(batches, b)
-		}
-		for _, r := range f.Records {
-			if err = b.add(r); err != nil {
-				err = fmt.Errorf("lifecycle: decide %s/%d at %d: %w", r.Topic, r.Partition, r.Offset, err)
-				return
-			}
-		}
-	})
-	if err != nil || foreign {
-		return nil, nil, err
+	batches, owned := w.sort(fetches)
+	if !owned {
+		return nil, nil, nil
 	}
-	for _, b := range batches {
-		out, err := b.records(now)
-		if err != nil {
-			return nil, nil, fmt.Errorf("lifecycle: %w", err)
-		}
-		records = append(records, out...)
+	// Partitions share nothing, so they are decided side by side.
+	decided := make([][]*kgo.Record, len(batches))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for n, b := range batches {
+		g.Go(func() (err error) {
+			decided[n], err = b.decide(now)
+			return err
+		})
 	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, fmt.Errorf("lifecycle: %w", err)
+	}
+	records = slices.Concat(decided...)
 	for _, p := range w.owned {
 		due, err := p.reminders(w.decider.codec, now, w.config.BatchRecords)
 		if err != nil {
@@ -283,6 +270,30 @@ func (w *Worker) decide(fetches kgo.Fetches, now time.Time) (batches []*batch, r
 		records = append(records, due...)
 	}
 	return batches, records, nil
+}
+
+// sort gives each partition's records to a batch; owned is false when there are some of a partition that is not ours.
+func (w *Worker) sort(fetches kgo.Fetches) (batches []*batch, owned bool) {
+	owned = true
+	byPartition := map[int32]*batch{}
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if len(f.Records) == 0 {
+			return
+		}
+		b, ok := byPartition[f.Partition]
+		if !ok {
+			p, ours := w.owned[f.Partition]
+			if !ours {
+				owned = false
+				return
+			}
+			b = w.decider.begin(p)
+			byPartition[f.Partition] = b
+			batches = append(batches, b)
+		}
+		b.in = append(b.in, f.Records...)
+	})
+	return batches, owned
 }
 
 // write produces the records and ends the transaction.
