@@ -71,11 +71,9 @@ func (b *bodies) read(r *http.Request, schema string, v any) error {
 		return fail(codeContentType, "want a body of application/json")
 	}
 	text, err := io.ReadAll(r.Body)
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return fail(codeTooLarge, "the body has more than %d bytes", large.Limit)
-	case err != nil:
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return fail(codeTooLarge, "the body has more than %d bytes", maxBody)
+	} else if err != nil {
 		return fail(codeMalformed, "the body ended too early")
 	}
 	return b.parse(text, schema, v)
@@ -86,13 +84,14 @@ func (b *bodies) parse(text []byte, schema string, v any) error {
 	if err != nil {
 		return fail(codeMalformed, "the body is not one JSON document")
 	}
-	var invalid *jsonschema.ValidationError
-	if err := b.schemas[schema].Validate(doc); errors.As(err, &invalid) {
+	if err := b.schemas[schema].Validate(doc); err != nil {
+		invalid, ok := errors.AsType[*jsonschema.ValidationError](err)
+		if !ok {
+			return err
+		}
 		f := &failure{code: codeMalformed}
 		b.explain(invalid, f)
 		return f
-	} else if err != nil {
-		return err
 	}
 	if err := json.Unmarshal(text, v); err != nil {
 		return fail(codeMalformed, "the body is not what /openapi.yaml says")

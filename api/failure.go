@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -102,12 +103,10 @@ var pointers = map[string]string{"/environment": "/environment/id"}
 
 // failed makes a failure of any error. What it does not know is internal: its text is not for the caller.
 func failed(err error) *failure {
-	var f *failure
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
-	var r *integration.Refusal
-	if errors.As(err, &r) && r.Code != integration.CodeInternal {
+	if r, ok := errors.AsType[*integration.Refusal](err); ok && r.Code != integration.CodeInternal {
 		pointer := r.Field
 		if p, ok := pointers[pointer]; ok {
 			pointer = p
@@ -126,9 +125,7 @@ const retryAfter = 2
 // write answers request id with f.
 func (f *failure) write(w http.ResponseWriter, id string) {
 	status := f.answer()
-	for name, values := range f.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), f.header)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}

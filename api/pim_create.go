@@ -98,8 +98,7 @@ func configuration(cloud integration.Kind, c *wire.ConfigRequest) (integration.C
 
 // withLocation says where the integration is that has the customer's identity already.
 func (p pim) withLocation(c *call, ask integration.Create, err error) error {
-	var r *integration.Refusal
-	if !errors.As(err, &r) || r.Code != integration.CodeExists {
+	if r, ok := errors.AsType[*integration.Refusal](err); !ok || r.Code != integration.CodeExists {
 		return err
 	}
 	f := failed(err)

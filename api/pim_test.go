@@ -327,7 +327,7 @@ func TestEveryCloudHasDrafts(t *testing.T) {
 	for provider, kind := range map[string]string{"GCP": "GcpIntegrationConfig", "azure": "AzureIntegrationConfig"} {
 		var i wire.Integration
 		request(t, s, apitest.Admin, http.MethodPost, two, `{"provider":"`+provider+`","environment":{"id":"env-abcdef"}}`).into(t, http.StatusCreated, &i)
-		if i.Config.Kind != kind || i.Provider != strings.ToLower(provider) || i.Status != "DRAFT" {
+		if i.Config.Kind != kind || !strings.EqualFold(i.Provider, provider) || strings.ToLower(i.Provider) != i.Provider || i.Status != "DRAFT" {
 			t.Errorf("%s: got %+v", provider, i)
 		}
 		request(t, s, apitest.Admin, http.MethodGet, mine+i.ID+"/policies", "").refused(t, http.StatusConflict, integration.CodeConflict)

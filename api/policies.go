@@ -65,8 +65,7 @@ func permissions(connector string, c *call, i *integration.Integration) (policy.
 	default:
 		return d, failParameter("for", "want s3-sink, s3-source, dynamodb-sink or dynamodb-source")
 	}
-	var field *policy.FieldError
-	if errors.As(err, &field) {
+	if field, ok := errors.AsType[*policy.FieldError](err); ok {
 		return d, failParameter(strings.ToLower(field.Field), "want %s", field.Want)
 	}
 	return d, err

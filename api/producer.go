@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,9 @@ import (
 
 // sendWithin bounds the wait for Kafka: a client is told to come again well before it gives up.
 const sendWithin = 1500 * time.Millisecond
+
+// sendTries bounds how often a command is handed to the client within that time.
+const sendTries = 3
 
 // Producer sends commands to Kafka. Safe for concurrent use.
 type Producer struct {
@@ -33,6 +37,10 @@ func ProducerOptions() []kgo.Opt {
 		kgo.RecordDeliveryTimeout(sendWithin),
 		kgo.ProducerLinger(0),
 		kgo.MaxBufferedRecords(10_000),
+		// After a lost connection the client asks for metadata before it tries again, by default 5 s after it last did so,
+		// and its own waits grow to as much: Kafka's return must be noticed within the next Send.
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.RetryBackoffFn(func(tries int) time.Duration { return min(50*time.Millisecond<<min(tries, 4), 500*time.Millisecond) }),
 	}
 }
 
@@ -51,19 +59,12 @@ func (p *Producer) Send(ctx context.Context, cmd integration.Command) error {
 	}
 	// The client may go away while its command is on the way; what is on the way stays so.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendWithin)
-	result := make(chan error, 1)
-	p.client.Produce(bounded, record, func(_ *kgo.Record, err error) {
-		result <- err
-		cancel()
-	})
-	select {
-	case err = <-result:
-	case <-bounded.Done():
-		// An idempotent record that was sent cannot be called back: its outcome comes later, and nobody waits for it.
-		select {
-		case err = <-result:
-		default:
-			err = bounded.Err()
+	defer cancel()
+	for range sendTries {
+		// Records that waited before this one in vain take it down with them when they are given up.
+		err = p.produce(bounded, *record)
+		if bounded.Err() != nil || !errors.Is(err, kgo.ErrRecordTimeout) && !errors.Is(err, context.DeadlineExceeded) {
+			break
 		}
 	}
 	if err != nil {
@@ -76,4 +77,16 @@ func (p *Producer) Send(ctx context.Context, cmd integration.Command) error {
 		p.log.InfoContext(ctx, "commands are written again")
 	}
 	return nil
+}
+
+func (p *Producer) produce(ctx context.Context, record kgo.Record) error {
+	result := make(chan error, 1)
+	p.client.Produce(ctx, &record, func(_ *kgo.Record, err error) { result <- err })
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		// An idempotent record that was sent cannot be called back: its outcome comes later, and nobody waits for it.
+		return ctx.Err()
+	}
 }

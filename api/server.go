@@ -129,51 +129,60 @@ const headerCommand = "X-Rolebridge-Command-Id"
 // serve answers the requests of one route.
 func (s *Server) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start, code := time.Now(), codeOK
-		id := strings.ToLower(rand.Text())
-		defer func() {
-			if v := recover(); v != nil {
-				if v == http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http compares with
-					panic(v)
-				}
-				s.log.ErrorContext(r.Context(), "request panicked", "request", id, "route", rt.path, "panic", v, "stack", string(debug.Stack()))
-				code = string(integration.CodeInternal)
-				(&failure{code: integration.CodeInternal}).write(w, id)
-			}
-			s.metrics.answered(rt.path, code, time.Since(start))
-		}()
-		h := w.Header()
-		h.Set("X-Request-Id", id)
-		h.Set("X-Content-Type-Options", "nosniff")
-		if rt.public != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-			rt.public(w, r)
-			return
-		}
-		h.Set("Cache-Control", "no-store")
-		a, err := s.answer(rt, w, r, id)
-		if a.command != "" {
-			h.Set(headerCommand, a.command)
-		}
-		if err != nil {
-			f := failed(err)
-			code = string(f.code)
-			if f.code == integration.CodeInternal {
-				s.log.ErrorContext(r.Context(), "request failed", "request", id, "route", rt.path, "error", err)
-			} else {
-				s.log.DebugContext(r.Context(), "request refused", "request", id, "route", rt.path, "code", f.code)
-			}
-			f.write(w, id)
-			return
-		}
-		if a.location != "" {
-			h.Set("Location", a.location)
-		}
-		if a.body == nil {
-			w.WriteHeader(a.status)
-			return
-		}
-		writeJSON(w, a.status, a.body)
+		start := time.Now()
+		code := s.respond(rt, w, r)
+		s.metrics.answered(rt.path, code, time.Since(start))
 	})
+}
+
+// respond writes the answer and returns its code.
+func (s *Server) respond(rt route, w http.ResponseWriter, r *http.Request) string {
+	id := strings.ToLower(rand.Text())
+	h := w.Header()
+	h.Set("X-Request-Id", id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	if rt.public != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		rt.public(w, r)
+		return codeOK
+	}
+	h.Set("Cache-Control", "no-store")
+	a, err := s.guarded(rt, w, r, id)
+	if a.command != "" {
+		h.Set(headerCommand, a.command)
+	}
+	if err != nil {
+		f := failed(err)
+		if f.code == integration.CodeInternal {
+			s.log.ErrorContext(r.Context(), "request failed", "request", id, "route", rt.path, "error", err)
+		} else {
+			s.log.DebugContext(r.Context(), "request refused", "request", id, "route", rt.path, "code", f.code)
+		}
+		f.write(w, id)
+		return string(f.code)
+	}
+	if a.location != "" {
+		h.Set("Location", a.location)
+	}
+	if a.body == nil {
+		w.WriteHeader(a.status)
+	} else {
+		writeJSON(w, a.status, a.body)
+	}
+	return codeOK
+}
+
+// guarded makes an error of a panic: for the log, with the stack.
+func (s *Server) guarded(rt route, w http.ResponseWriter, r *http.Request, id string) (a answer, err error) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler: // net/http's own way to end a connection
+			panic(v)
+		default:
+			a, err = answer{}, fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return s.answer(rt, w, r, id)
 }
 
 // answer does what every request needs before its endpoint, cheapest first.

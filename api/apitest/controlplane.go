@@ -155,7 +155,7 @@ func (c *ControlPlane) Send(_ context.Context, cmd integration.Command) error {
 	s := c.state(cmd.Organization)
 	decided, err := integration.Decide(s, cmd, inputs())
 	if err != nil {
-		return nil //nolint:nilerr // answered before: lifecycle drops such a command, too
+		return nil // answered before: lifecycle drops such a command, too
 	}
 	c.apply(s, decided)
 	c.publish()

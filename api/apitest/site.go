@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -142,9 +143,7 @@ func checked(t testing.TB, h http.Handler) http.Handler {
 		if err := compare(document, router, r, rec.Result()); err != nil {
 			t.Errorf("%s %s: the answer %d is not what openapi.yaml says: %v\n%s", r.Method, r.URL, rec.Code, err, rec.Body)
 		}
-		for name, values := range rec.Header() {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), rec.Header())
 		w.WriteHeader(rec.Code)
 		if r.Method != http.MethodHead {
 			_, _ = w.Write(rec.Body.Bytes())
