@@ -173,7 +173,7 @@ func (b *Broker) find(ctx context.Context, token string, now time.Time) (*prepar
 			return nil, levelNone, final(err)
 		}
 	}
-	b.seen(p, session)
+	b.seen(p, session) //nolint:contextcheck // a flight outlives who starts it
 	return session, level, nil
 }
 

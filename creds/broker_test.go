@@ -260,8 +260,9 @@ func TestARefusalIsRememberedFor30Seconds(t *testing.T) {
 			_, _ = b.Session(t.Context(), w.token)
 			time.Sleep(time.Second)
 		}
-		if n := refusal.Fired(); n < 3600/120 || n > 3600/105+2 {
-			t.Errorf("asked %d times in an hour of refusals, want one in about 2 minutes", n)
+		// One in about two minutes, and one in five with a new session of the platform role.
+		if n := refusal.Fired(); n < 3600/120 || n > 3600/105+2+3600/300 {
+			t.Errorf("asked %d times in an hour of refusals, want 30 to 48", n)
 		}
 		refusal.Remove()
 		time.Sleep(2 * time.Minute)
@@ -298,6 +299,24 @@ func TestAPlatformSessionThatEndedEarlyIsMadeAnew(t *testing.T) {
 		other := credstest.NewToken()
 		w.replica.Bind(orders, "other", other)
 		mustSession(t, b, other)
+	})
+}
+
+func TestAPlatformRoleThatWasMadeAnewIsAssumedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		brokers := []*creds.Broker{w.broker(t), w.broker(t)}
+		mustSession(t, brokers[0], w.token)
+		time.Sleep(10 * time.Minute)
+		w.cloud.ForgetSessions() // the cloud denies what the old role's sessions ask for
+		for n, b := range brokers {
+			other := credstest.NewToken()
+			w.replica.Bind(orders, integration.ConnectorID(fmt.Sprint("other-", n)), other)
+			mustSession(t, b, other)
+		}
+		if got := w.cloud.Calls(platformRole); got != 2 {
+			t.Errorf("the platform role was asked for %d times, want twice", got)
+		}
 	})
 }
 

@@ -33,15 +33,13 @@ func (b *Broker) wait(ctx context.Context, s *slot, patience <-chan time.Time) (
 			return have, LevelMemory, nil
 		}
 		fed := have.valid(now)
-		at := b.book.join(s, b.fly)
+		at := b.book.join(s, b.fly) //nolint:contextcheck // a flight outlives who starts it
 		s = at.slot
 		switch {
 		case fed && (at.flight == nil || at.failing):
 			return have, LevelMemory, nil // no use in waiting: the last attempt failed
 		case at.err != nil:
 			return nil, levelNone, at.err
-		case at.flight == nil && patience == nil:
-			return nil, levelNone, errLate
 		}
 		var landed <-chan struct{}
 		var again <-chan time.Time
@@ -211,14 +209,28 @@ func (b *Broker) alone(ctx context.Context, s *slot) (*prepared, Level, error) {
 // chain asks the cloud: for a customer's role with the session of the platform's role, which has a slot of its own.
 func (b *Broker) chain(ctx context.Context, s *slot) (*prepared, error) {
 	p, via, err := b.step(ctx, s)
-	if cloud.FaultOf(err) == cloud.FaultExpired && via != nil {
-		// The cloud's clock and ours differ, or somebody ended the session: once more with a new one.
+	if via != nil && outlived(via, err) {
 		p, _, err = b.step(ctx, s)
 	}
 	return p, err
 }
 
-// step asks once. It returns the session that it asked with, which is dropped when the cloud says that it is over.
+// oldEnough is the age from which a platform session is doubted when the customer's role refuses it.
+const oldEnough = 5 * time.Minute
+
+// outlived reports whether the platform session may be what err is about: the cloud's clock and ours differ, or the
+// platform role was made anew, which ends the sessions of the old one.
+func outlived(via *prepared, err error) bool {
+	switch cloud.FaultOf(err) {
+	case cloud.FaultExpired:
+		return true
+	case cloud.FaultDenied:
+		return time.Since(via.At) >= oldEnough
+	}
+	return false
+}
+
+// step asks once. It returns the session that it asked with, which is dropped when the cloud may have ended it.
 func (b *Broker) step(ctx context.Context, s *slot) (p, via *prepared, err error) {
 	var as *cloud.Session
 	if s.recipe.hop() == hopCustomer {
@@ -229,7 +241,7 @@ func (b *Broker) step(ctx context.Context, s *slot) (p, via *prepared, err error
 		}
 		as = &via.Session
 		defer func() {
-			if cloud.FaultOf(err) == cloud.FaultExpired {
+			if err != nil && outlived(via, err) {
 				b.book.dropSession(first, via)
 			}
 		}()
@@ -244,8 +256,7 @@ func (b *Broker) step(ctx context.Context, s *slot) (p, via *prepared, err error
 
 // classify tells an answer that stays as it is from a failure that may pass. Callers see no text of the cloud.
 func (b *Broker) classify(ctx context.Context, s *slot, err error) error {
-	var refused *refusedError
-	if errors.As(err, &refused) {
+	if _, ok := errors.AsType[*refusedError](err); ok {
 		return err // the first hop's, which was classified there
 	}
 	var answer *cloud.Error

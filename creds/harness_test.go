@@ -76,13 +76,26 @@ func (w *world) broker(t testing.TB, change ...func(*creds.Config)) *creds.Broke
 // mortal is a broker that the test stops itself.
 func (w *world) mortal(t testing.TB, change ...func(*creds.Config)) (b *creds.Broker, stop func()) {
 	t.Helper()
+	return w.run(t, w.cloud, change...)
+}
+
+// brokerOn is broker on another cloud.
+func (w *world) brokerOn(t testing.TB, c creds.Cloud, change ...func(*creds.Config)) *creds.Broker {
+	t.Helper()
+	b, stop := w.run(t, c, change...)
+	t.Cleanup(stop)
+	return b
+}
+
+func (w *world) run(t testing.TB, c creds.Cloud, change ...func(*creds.Config)) (b *creds.Broker, stop func()) {
+	t.Helper()
 	cfg := creds.Defaults()
 	for _, f := range change {
 		f(&cfg)
 	}
 	w.registry = prometheus.NewRegistry()
 	options := append([]creds.Option{creds.WithLog(slog.New(slog.NewJSONHandler(w.log, nil))), creds.WithMetrics(w.registry)}, w.options...)
-	b, err := creds.New(cfg, w.replica, w.store, w.cloud, options...)
+	b, err := creds.New(cfg, w.replica, w.store, c, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ const maxToken = 8 << 10
 // containerCredentials is the answer of the AWS container-credentials protocol.
 type containerCredentials struct {
 	AccessKeyID     string `json:"AccessKeyId"`
-	SecretAccessKey string `json:"SecretAccessKey"` //nolint:gosec // what the protocol is for
+	SecretAccessKey string `json:"SecretAccessKey"`
 	Token           string `json:"Token"`
 	Expiration      string `json:"Expiration"`
 	AccountID       string `json:"AccountId,omitempty"`
@@ -31,7 +31,7 @@ type containerCredentials struct {
 type processCredentials struct {
 	Version         int    `json:"Version"`
 	AccessKeyID     string `json:"AccessKeyId"`
-	SecretAccessKey string `json:"SecretAccessKey"` //nolint:gosec // as above
+	SecretAccessKey string `json:"SecretAccessKey"`
 	SessionToken    string `json:"SessionToken"`
 	Expiration      string `json:"Expiration"`
 	AccountID       string `json:"AccountId,omitempty"`
@@ -53,7 +53,18 @@ var (
 )
 
 // unauthenticated is prepared, so that every wrong token costs the same.
-var unauthenticated = body(errUnauthenticated)
+var unauthenticated = problemOf(errUnauthenticated)
+
+// document is a body that is ready to be written, with the value of its Content-Length.
+type document struct {
+	body   []byte
+	length []string
+}
+
+func newDocument(of any) (document, error) {
+	body, err := json.Marshal(of)
+	return document{body, []string{strconv.Itoa(len(body))}}, err
+}
 
 // Handler answers GET [Path] in the AWS container-credentials protocol, or with ?format=process in the shape of a
 // credential_process, so that curl is enough for one. The token is the Authorization header, as it is or behind
@@ -87,11 +98,11 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) {
 		b.fail(w, r, failed)
 		return
 	}
-	text := p.container
+	found := p.container
 	if process {
-		text = p.process
+		found = p.process
 	}
-	answer(w, http.StatusOK, text)
+	answer(w, http.StatusOK, found)
 }
 
 // wantsProcess reads the query; warm reads have none.
@@ -132,18 +143,20 @@ func (b *Broker) fail(w http.ResponseWriter, r *http.Request, err error) {
 	refuse(w, refusal, refusal.Code.Answer().HTTP)
 }
 
-func refuse(w http.ResponseWriter, r *integration.Refusal, status int) { answer(w, status, body(r)) }
-
-func answer(w http.ResponseWriter, status int, text []byte) {
-	w.Header()["Content-Length"] = []string{strconv.Itoa(len(text))}
-	w.WriteHeader(status)
-	_, _ = w.Write(text) // who does not listen has gone
+func refuse(w http.ResponseWriter, r *integration.Refusal, status int) {
+	answer(w, status, problemOf(r))
 }
 
-func body(r *integration.Refusal) []byte {
-	text, err := json.Marshal(problem{r.Code, r.Message, r.Code, r.Message})
+func answer(w http.ResponseWriter, status int, d document) {
+	w.Header()["Content-Length"] = d.length
+	w.WriteHeader(status)
+	_, _ = w.Write(d.body) // who does not listen has gone
+}
+
+func problemOf(r *integration.Refusal) document {
+	d, err := newDocument(problem{r.Code, r.Message, r.Code, r.Message})
 	if err != nil {
 		panic(err) // texts always have a JSON form
 	}
-	return text
+	return d
 }

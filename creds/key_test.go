@@ -48,10 +48,9 @@ func TestEveryInputIsInTheKey(t *testing.T) {
 		"Region":   {func(r *creds.Recipe) { r.Region = "eu-west-2" }},
 		"Duration": {func(r *creds.Recipe) { r.Duration = 50 * time.Minute }},
 	}
-	fields := reflect.TypeFor[creds.Recipe]()
-	for n := range fields.NumField() {
-		if _, ok := changes[fields.Field(n).Name]; !ok {
-			t.Errorf("no change of %s is tried", fields.Field(n).Name)
+	for field := range reflect.TypeFor[creds.Recipe]().Fields() {
+		if _, ok := changes[field.Name]; !ok {
+			t.Errorf("no change of %s is tried", field.Name)
 		}
 	}
 	seen := map[creds.Key]string{recipe().Key(): "nothing"}

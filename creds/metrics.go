@@ -87,7 +87,7 @@ func newMetrics(reg prometheus.Registerer, b *book) (*metrics, error) {
 		m.reads, m.seconds, m.calls, m.refreshes, m.store,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "rolebridge_broker_cached_sessions", Help: "Sessions in memory that may be handed out.",
-		}, func() float64 { return float64(b.count()) }),
+		}, func() float64 { return float64(b.cached()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "rolebridge_broker_session_seconds_to_expiry",
 			Help: "Time left of the session nearest to its expiry, of those that were read since they were issued; +Inf without any.",
@@ -137,8 +137,8 @@ func (m *metrics) called(op hop, err error) {
 func (m *metrics) refreshed(r refresh)   { m.refreshes.WithLabelValues(string(r)).Inc() }
 func (m *metrics) storeFailed(op string) { m.store.WithLabelValues(op).Inc() }
 
-// count is the number of customers' sessions that may be handed out.
-func (b *book) count() (n int) {
+// cached is the number of customers' sessions that may be handed out.
+func (b *book) cached() (n int) {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -20,7 +20,12 @@ type plan struct {
 // tokenHash is the SHA-256 of a token.
 type tokenHash [sha256.Size]byte
 
-func (h tokenHash) String() string { return hex.EncodeToString(h[:]) }
+// String is the hash in lower-case hexadecimal.
+func (h tokenHash) String() string {
+	var digits [2 * sha256.Size]byte
+	hex.Encode(digits[:], h[:])
+	return string(digits[:])
+}
 
 // holds reports whether the plan was made of exactly this binding.
 func (p *plan) holds(b events.Binding) bool { return p.binding == b }

@@ -65,8 +65,12 @@ func Fetch(ctx context.Context, address string, token secret.Text) ([]byte, erro
 	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
-	return backoff.Retry(ctx, func() ([]byte, error) { return fetchOnce(ctx, client, address, token) },
+	got, err := backoff.Retry(ctx, func() ([]byte, error) { return fetchOnce(ctx, client, address, token) },
 		backoff.WithBackOff(wait), backoff.WithMaxTries(fetchTries), backoff.WithMaxElapsedTime(fetchBudget))
+	if refusal, ok := errors.AsType[*integration.Refusal](err); ok {
+		return nil, refusal
+	}
+	return got, err
 }
 
 func fetchOnce(ctx context.Context, client *http.Client, address string, token secret.Text) ([]byte, error) {
@@ -107,7 +111,7 @@ func toProcess(raw []byte) ([]byte, error) {
 	if err := json.Unmarshal(raw, &got); err != nil || got.AccessKeyID == "" || got.SecretAccessKey == "" || got.Token == "" {
 		return nil, backoff.Permanent(errors.New("the broker answered 200 without credentials"))
 	}
-	return json.Marshal(processCredentials{
+	return json.Marshal(processCredentials{ //nolint:gosec // printing them is what it is for
 		Version: 1, AccessKeyID: got.AccessKeyID, SecretAccessKey: got.SecretAccessKey, SessionToken: got.Token,
 		Expiration: got.Expiration, AccountID: got.AccountID,
 	})

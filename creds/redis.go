@@ -139,6 +139,8 @@ func (r *Redis) Get(ctx context.Context, k Key) (Issued, error) {
 	switch {
 	case errors.Is(err, redis.Nil):
 		return Issued{}, ErrNotFound
+	case redis.HasErrorPrefix(err, "WRONGTYPE"):
+		return Issued{}, ErrUnreadable
 	case err != nil:
 		return Issued{}, err
 	}

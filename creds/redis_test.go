@@ -74,8 +74,8 @@ func TestRedisMayFail(t *testing.T) {
 		},
 		{
 			name: "a read-only replica", mustCountFails: true,
-			harm: func(t *testing.T, w *redisWorld) { must(t, w.raw.SlaveOf(t.Context(), "127.0.0.1", "1").Err()) },
-			heal: func(t *testing.T, w *redisWorld) { must(t, w.raw.SlaveOf(t.Context(), "NO", "ONE").Err()) },
+			harm: func(t *testing.T, w *redisWorld) { must(t, w.raw.ReplicaOf(t.Context(), "127.0.0.1", "1").Err()) },
+			heal: func(t *testing.T, w *redisWorld) { must(t, w.raw.ReplicaOf(t.Context(), "NO", "ONE").Err()) },
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -49,7 +49,7 @@ func (b *Broker) schedule(ctx context.Context) error {
 		}
 		b.book.mu.Unlock()
 		for _, s := range ready {
-			b.attend(s)
+			b.attend(s) //nolint:contextcheck // a flight outlives who starts it
 		}
 		if len(calendar) > 0 {
 			timer.Reset(time.Until(calendar[0].at))
@@ -74,7 +74,7 @@ func (b *Broker) attend(s *slot) {
 	have, reader := s.session.Load(), s.reader.Load()
 	switch {
 	case !have.valid(now):
-		b.book.drop(s)
+		b.book.expire(s)
 	case reader == nil:
 		if s.recipe.hop() == hopCustomer { // the first hop is renewed when a second hop needs it
 			b.metrics.refreshed(refreshIdle)

@@ -29,13 +29,19 @@ func NewSealer() (*Sealer, error) {
 		return nil, fmt.Errorf("creds: %w", err)
 	}
 	s := new(Sealer)
-	return s, s.use(handle)
+	if err := s.use(handle); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // OpenSealer reads a Tink keyset in JSON, as [WriteKeyset] and tinkey make it. Every replica needs the same.
 func OpenSealer(path string) (*Sealer, error) {
 	s := new(Sealer)
-	return s, s.Reload(path)
+	if err := s.Reload(path); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Reload reads the keyset again, after a key was added or made primary. On an error the sealer works as before.

@@ -1,7 +1,6 @@
 package creds
 
 import (
-	"encoding/json"
 	"hash/fnv"
 	"time"
 
@@ -30,8 +29,8 @@ type prepared struct {
 	// deadline carries a monotonic reading: it holds also when the wall clock is set back.
 	deadline  time.Time
 	refreshAt time.Time
-	container []byte
-	process   []byte
+	container document
+	process   document
 }
 
 // prepare readies a session for its answers. A cloud cannot give a longer life than was asked for; where it seems to, our
@@ -43,13 +42,13 @@ func prepare(k Key, r Recipe, s Issued) (*prepared, error) {
 	p.refreshAt = s.At.Add(life/2 + time.Duration(spread(k, s)*float64(life)/10))
 	expires := s.Expires.UTC().Format(time.RFC3339)
 	var err error
-	if p.container, err = json.Marshal(containerCredentials{
+	if p.container, err = newDocument(containerCredentials{
 		AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey.Reveal(), Token: s.Token.Reveal(), Expiration: expires,
 		AccountID: s.Account, RoleARN: r.Chain[len(r.Chain)-1],
 	}); err != nil {
 		return nil, err
 	}
-	p.process, err = json.Marshal(processCredentials{
+	p.process, err = newDocument(processCredentials{
 		Version: 1, AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey.Reveal(),
 		SessionToken: s.Token.Reveal(), Expiration: expires, AccountID: s.Account,
 	})

@@ -122,12 +122,12 @@ func (b *book) join(s *slot, fly func(context.Context, *slot, *flight)) boarding
 		at.err = errStopped
 	case b.group == nil:
 		at.retryAt = now.Add(startWait) // it is about to run
-	case b.flying >= b.fetches && s.recipe.hop() == hopCustomer: // the first hop belongs to a flight that was let in
+	case b.flying >= b.fetches && s.recipe.hop() == hopCustomer:
 		at.err = errBusy
 	default:
 		f := &flight{done: make(chan struct{}), refresh: s.session.Load().good(now)}
 		s.flight, at.flight = f, f
-		b.flying++
+		b.count(s, 1)
 		base := b.base
 		b.group.Go(func() error {
 			fly(base, s, f)
@@ -135,6 +135,13 @@ func (b *book) join(s *slot, fly func(context.Context, *slot, *flight)) boarding
 		})
 	}
 	return at
+}
+
+// count bounds the flights of customers' roles; a platform role's belongs to one that was let in.
+func (b *book) count(s *slot, n int) {
+	if s.recipe.hop() == hopCustomer {
+		b.flying += n
+	}
 }
 
 // offer puts a session in the slot's place if it lives longer than what is there.
@@ -160,7 +167,7 @@ func (b *book) land(s *slot, f *flight) {
 	defer b.mu.Unlock()
 	now := time.Now()
 	s.flight = nil
-	b.flying--
+	b.count(s, -1)
 	var refused *refusedError
 	switch {
 	case f.err == nil:
@@ -181,21 +188,36 @@ func (b *book) land(s *slot, f *flight) {
 	close(f.done)
 }
 
+// later makes the appointment after a failure. Without a session to renew there is none: the next reader asks again, and
+// the slot waits to be forgotten.
 func (b *book) later(s *slot, now, next time.Time) {
-	if !s.session.Load().valid(now) {
-		next = now.Add(forgetAfter) // nobody is served by it: the next reader asks again
+	if s.session.Load().valid(now) {
+		b.due.at(s, next)
+	} else if !s.wakeAt.After(now) {
+		b.due.at(s, now.Add(forgetAfter))
 	}
-	b.due.at(s, next)
 }
 
-// drop forgets a slot that is not being fetched.
+// expire forgets a slot whose session is over, unless somebody asked for it lately.
+func (b *book) expire(s *slot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if s.flight != nil || now.Sub(later(s.retryAt, s.refusedUntil)) < forgetAfter {
+		b.due.at(s, now.Add(forgetAfter))
+		return
+	}
+	b.remove(s)
+}
+
+// drop forgets a slot that nobody may read any more.
 func (b *book) drop(s *slot) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s.flight != nil {
-		b.due.at(s, time.Now().Add(forgetAfter))
-		return
-	}
+	b.remove(s)
+}
+
+func (b *book) remove(s *slot) {
 	if b.slots[s.key] == s {
 		delete(b.slots, s.key)
 	}

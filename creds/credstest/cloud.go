@@ -136,6 +136,13 @@ func (c *Cloud) EndSessions() {
 	}
 }
 
+// ForgetSessions makes every session handed out so far one of a role that does not exist any more.
+func (c *Cloud) ForgetSessions() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.sessions)
+}
+
 // Assume implements [creds.Cloud].
 func (c *Cloud) Assume(ctx context.Context, as *cloud.Session, r creds.Role) (cloud.Session, error) {
 	fault := c.begin(r.ARN)

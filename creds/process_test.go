@@ -1,0 +1,134 @@
+package creds_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/secret"
+)
+
+func TestFetchPrintsWhatACredentialProcessPrints(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.broker(t)
+	server := httptest.NewServer(b.Handler())
+	t.Cleanup(server.Close)
+	for _, path := range []string{creds.Path, creds.Path + "?format=container"} {
+		raw, err := creds.Fetch(t.Context(), server.URL+path, w.token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(raw, &got); err != nil {
+			t.Fatal(err)
+		}
+		s := mustSession(t, b, w.token)
+		wantFields(t, got, map[string]any{
+			"Version": 1.0, "AccessKeyId": s.AccessKeyID, "SecretAccessKey": s.SecretAccessKey.Reveal(), "SessionToken": s.Token.Reveal(),
+			"Expiration": s.Expires.UTC().Format(time.RFC3339), "AccountId": "222222222222",
+		})
+	}
+	_, err := creds.Fetch(t.Context(), server.URL+creds.Path, secret.New("wrong"))
+	wantCode(t, "a wrong token", err, integration.CodeUnauthenticated)
+}
+
+func TestFetchTriesAgainWhenThatMayHelp(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		status int
+		tries  int32
+		code   integration.Code
+	}{
+		{"unavailable", 503, 3, ""},
+		{"throttled", 429, 3, ""},
+		{"internal", 500, 3, ""},
+		{"unauthenticated", 401, 1, integration.CodeUnauthenticated},
+		{"denied", 403, 1, integration.CodeDenied},
+		{"a redirect", 302, 1, integration.CodeInternal},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if asked.Add(1) < 3 || c.code != "" {
+					w.Header().Set("Location", "/elsewhere")
+					w.WriteHeader(c.status)
+					if c.status != 302 {
+						_, _ = w.Write([]byte(`{"code":"` + string(c.code) + `","message":"no"}`))
+					}
+					return
+				}
+				if r.Header.Get("Authorization") != "token" {
+					t.Errorf("authorization %q, want the token", r.Header.Get("Authorization"))
+				}
+				_, _ = w.Write([]byte(`{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":"2030-01-01T00:00:00Z"}`))
+			}))
+			t.Cleanup(server.Close)
+			got, err := creds.Fetch(t.Context(), server.URL, secret.New("token"))
+			if asked.Load() != c.tries {
+				t.Errorf("asked %d times, want %d", asked.Load(), c.tries)
+			}
+			if c.code != "" {
+				wantCode(t, c.name, err, c.code)
+				return
+			}
+			want := `{"Version":1,"AccessKeyId":"A","SecretAccessKey":"S","SessionToken":"T","Expiration":"2030-01-01T00:00:00Z"}`
+			if err != nil || string(got) != want {
+				t.Errorf("got %s, %v; want %s", got, err, want)
+			}
+		})
+	}
+}
+
+func TestFetchShowsTheTokenToNobodyElse(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"http://broker.example.com/v1/credentials", "http://10.0.0.1/", "ftp://localhost/", "broker:8080", "", "http://", "://",
+		"http://localhost.example.com/",
+	} {
+		if _, err := creds.Fetch(t.Context(), address, secret.New("token")); err == nil {
+			t.Errorf("%q was asked", address)
+		} else if strings.Contains(err.Error(), "token\"") {
+			t.Errorf("%q: the error shows the token: %v", address, err)
+		}
+	}
+}
+
+func TestTheTokenIsFoundWhereSDKsFindIt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	flag, file := write("flag", "from-flag\n"), write("file", "from-file")
+	for _, c := range []struct {
+		name, flag string
+		env        map[string]string
+		want       string
+	}{
+		{"a flag", flag, map[string]string{creds.EnvTokenFile: file, creds.EnvToken: "from-env"}, "from-flag"},
+		{"a file", "", map[string]string{creds.EnvTokenFile: file, creds.EnvToken: "from-env"}, "from-file"},
+		{"a variable", "", map[string]string{creds.EnvToken: "from-env"}, "from-env"},
+		{"nothing", "", nil, ""},
+		{"a missing file", filepath.Join(dir, "none"), map[string]string{creds.EnvToken: "from-env"}, ""},
+	} {
+		got, err := creds.FindToken(c.flag, func(name string) string { return c.env[name] })
+		if got.Reveal() != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%s: got %q, %v; want %q", c.name, got.Reveal(), err, c.want)
+		}
+	}
+}
