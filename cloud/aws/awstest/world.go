@@ -1,10 +1,12 @@
 // Package awstest gives tests an AWS in their own process: the sandbox with a platform that has two accounts and a user
-// for each of its parts, and a customer. It is for tests only, and nothing in it is shared between them.
+// for each of its parts, and a customer. And it sets up stand-ins that run elsewhere in the same way.
+//
+// It is for tests only, fakes nothing that the sandbox refuses, and shares nothing: [New] starts a sandbox of the test's
+// own, and the test's cleanup ends it.
 package awstest
 
 import (
 	"context"
-	"net/http"
 	"testing"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -106,12 +108,7 @@ func (w *World) Roles(t testing.TB, accounts ...sandbox.Account) *aws.Platform {
 // IAM is a client of an account's IAM, as its root.
 func (w *World) IAM(t testing.TB, owner sandbox.Account) *iam.Client {
 	t.Helper()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	return iam.NewFromConfig(sdk.Config{
-		Region: Region, BaseEndpoint: sdk.String(w.Endpoint()), Credentials: owner.Root,
-		HTTPClient: &http.Client{Transport: transport}, Retryer: func() sdk.Retryer { return sdk.NopRetryer{} },
-	})
+	return IAM(t, w.Endpoint(), owner.Root)
 }
 
 // Role makes a role with the given trust policy, or gives it another one, and returns its ARN.
