@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/rolebridge/rolebridge/internal/telemetry"
+	"github.com/spf13/cobra"
+)
+
+// options are the command line's.
+type options struct {
+	port    int
+	data    string
+	env     string
+	log     string
+	noStay  bool
+	verbose bool
+}
+
+func main() {
+	// A stop by signal is orderly; a second signal ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "devstack:", err)
+		os.Exit(1) //nolint:gocritic // nothing is left to be stopped
+	}
+}
+
+func command() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "devstack",
+		Short: "All of rolebridge in one process, with stand-ins for Kafka, Redis and AWS",
+		Long: `devstack starts everything embedded in one process, walks one integration from its creation to an object in a
+bucket, prints each step, and stays up until it is interrupted.
+
+It writes a file to source in another terminal (default .devstack/env): the addresses of the API, the broker, Kafka and
+the stand-in for AWS, an API key, and the demo connector's own credentials endpoint.`,
+		Example: `  devstack                          # ports 7070 to 7074, state in memory
+  devstack --port 0                 # free ports
+  devstack --data .devstack/data    # state survives a restart
+  devstack --exit                   # walk and exit, for a quick check`,
+		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.port, "port", 7070, "first of five ports: api, broker, Kafka, AWS, metrics; 0 picks free ones")
+	f.StringVar(&o.data, "data", "", "folder that keeps state over restarts; in memory by default")
+	f.StringVar(&o.env, "env", filepath.Join(".devstack", "env"), "file to write for other terminals to source")
+	f.StringVar(&o.log, "log", "", "file for the roles' logs, as JSON; default .log beside the env file; - is stderr")
+	f.BoolVar(&o.noStay, "exit", false, "exit after the walk")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "log at debug level")
+	return cmd
+}
+
+func (o options) run(ctx context.Context, out io.Writer) error {
+	if o.port < 0 || o.port > 65530 {
+		return fmt.Errorf("--port %d: want 0 to 65530", o.port)
+	}
+	if err := os.MkdirAll(filepath.Dir(o.env), 0o700); err != nil {
+		return err
+	}
+	logs, closeLogs, err := o.logger()
+	if err != nil {
+		return err
+	}
+	defer closeLogs()
+	hermetic()
+	s, err := start(ctx, o, logs)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	stack, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.run(stack) }()
+	walked := make(chan error, 1)
+	go func() { walked <- s.walk(stack, out) }()
+	select {
+	case err := <-done: // a part failed, or a stop during the walk
+		cancel()
+		return errors.Join(err, ignoreStop(<-walked))
+	case err := <-walked:
+		if err == nil && !o.noStay {
+			return <-done
+		}
+		cancel()
+		return errors.Join(ignoreStop(err), <-done)
+	}
+}
+
+func ignoreStop(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (o options) logger() (log *slog.Logger, closeLog func(), err error) {
+	level := slog.LevelInfo
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	if o.log == "-" {
+		return telemetry.NewLogger(os.Stderr, level), func() {}, nil
+	}
+	if o.log == "" {
+		o.log = strings.TrimSuffix(o.env, filepath.Ext(o.env)) + ".log"
+	}
+	f, err := os.OpenFile(o.log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	return telemetry.NewLogger(f, level), func() { _ = f.Close() }, nil
+}
+
+// hermetic drops what this machine says about AWS: the stack has an AWS of its own, and a profile or a certificate
+// bundle of somebody else would only break it.
+func hermetic() {
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "AWS_") {
+			_ = os.Unsetenv(name) // cannot fail for a name that exists
+		}
+	}
+}

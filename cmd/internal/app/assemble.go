@@ -1,0 +1,153 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/rolebridge/rolebridge/api"
+	"github.com/rolebridge/rolebridge/cloud/aws"
+	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/secret"
+	"github.com/rolebridge/rolebridge/workers/lifecycle"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+var errLoading = errors.New("still loading")
+
+// assemble builds the parts of each role.
+func (a *App) assemble(ctx context.Context, roles []Role) error {
+	plays := func(r Role) bool { return slices.Contains(roles, r) }
+	var table *events.Table
+	if plays(API) || plays(Broker) {
+		table = a.table(plays(API))
+	}
+	for _, part := range []struct {
+		role     Role
+		assemble func() error
+	}{
+		{Lifecycle, a.lifecycle},
+		{Mapping, func() error { return a.mapping(ctx) }},
+		{Trust, func() error { return a.trust(ctx) }},
+		{API, func() error { return a.api(ctx, table) }},
+		{Broker, func() error { return a.broker(ctx, table) }},
+	} {
+		if plays(part.role) {
+			if err := part.assemble(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// table is the replica of the state that the api and the broker of one process share.
+func (a *App) table(receipts bool) *events.Table {
+	options := []events.TableOption{events.WithLog(a.log)}
+	if receipts {
+		options = append(options, events.WithReceipts())
+	}
+	table := events.NewTable(a.config.Topics.Names(), a.kafka, options...)
+	registerTable(a.reg, table)
+	a.work("replica", table.Run)
+	a.check("replica", func() error {
+		select {
+		case <-table.Ready():
+			return nil
+		default:
+			return errLoading
+		}
+	})
+	return table
+}
+
+func (a *App) lifecycle() error {
+	c := a.config.Lifecycle
+	c.Topics, c.Client = a.config.Topics.Names(), a.kafka
+	w, err := lifecycle.New(c, a.codec, a.log, a.reg)
+	if err != nil {
+		return err
+	}
+	a.work("lifecycle", w.Run)
+	a.check("lifecycle", func() error {
+		if !w.Ready() {
+			return errLoading
+		}
+		return nil
+	})
+	return nil
+}
+
+func (a *App) api(ctx context.Context, table *events.Table) error {
+	keys, err := api.ReadKeys(a.config.API.KeysFile)
+	if err != nil {
+		return err
+	}
+	cl, err := kgo.NewClient(append(slices.Clone(a.kafka), api.ProducerOptions()...)...)
+	if err != nil {
+		return fmt.Errorf("api: %w", err)
+	}
+	a.closers = append(a.closers, cl.Close)
+	server, err := api.New(a.config.API.Config, table, api.NewProducer(cl, a.codec, a.log), keys, a.reg, a.log)
+	if err != nil {
+		return err
+	}
+	return a.listen(ctx, "api", a.config.API.Listen, server.Handler())
+}
+
+func (a *App) broker(ctx context.Context, table *events.Table) error {
+	store, err := a.store()
+	if err != nil {
+		return err
+	}
+	c := a.awsConfig()
+	c.Region, c.Timeout = a.config.Broker.Region, a.config.Broker.Timeout
+	client, err := aws.New(ctx, c)
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, client.Close)
+	b, err := creds.New(a.config.Broker.Config, table, store, creds.FromAWS(client), creds.WithLog(a.log), creds.WithMetrics(a.reg))
+	if err != nil {
+		return err
+	}
+	a.work("broker", b.Run)
+	mux := http.NewServeMux()
+	mux.Handle(CredentialsPath, b.Handler())
+	return a.listen(ctx, "broker", a.config.Broker.Listen, mux)
+}
+
+// CredentialsPath is where the broker answers in the AWS container-credentials protocol.
+const CredentialsPath = "/v1/credentials"
+
+// store is what the broker's replicas share.
+func (a *App) store() (creds.Store, error) {
+	c := a.config.Redis
+	if c.Address == "" {
+		a.log.Warn("no Redis: sessions are not shared between brokers")
+		return creds.NewMemory(time.Now), nil
+	}
+	sealer, err := creds.OpenSealer(a.config.Broker.KeysetFile)
+	if err != nil {
+		return nil, err
+	}
+	if c.PasswordFile != "" {
+		if c.Password, err = secret.Read(c.PasswordFile); err != nil {
+			return nil, fmt.Errorf("redis.password_file: %w", err)
+		}
+	}
+	if c.WithTLS {
+		c.RedisConfig.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	store, err := creds.NewRedis(c.RedisConfig, sealer, a.log)
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, func() { _ = store.Close() }) // nothing is lost with it
+	return store, nil
+}

@@ -1,0 +1,202 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/rolebridge/rolebridge/api"
+	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/kafka"
+	"github.com/rolebridge/rolebridge/workers/lifecycle"
+)
+
+// Role is a part that a process may play. Any process may play several.
+type Role string
+
+// The roles.
+const (
+	API       Role = "api"
+	Lifecycle Role = "lifecycle"
+	Mapping   Role = "mapping"
+	Trust     Role = "trust"
+	Broker    Role = "broker"
+)
+
+// Roles lists all roles.
+func Roles() []Role { return []Role{API, Lifecycle, Mapping, Trust, Broker} }
+
+// ParseRoles reads a list of roles, "all" for every one.
+func ParseRoles(names []string) ([]Role, error) {
+	if slices.Equal(names, []string{"all"}) {
+		return Roles(), nil
+	}
+	var roles []Role
+	for _, n := range names {
+		if !slices.Contains(Roles(), Role(n)) {
+			return nil, fmt.Errorf("roles: %s: want some of %v, or all", n, Roles())
+		}
+		if !slices.Contains(roles, Role(n)) {
+			roles = append(roles, Role(n))
+		}
+	}
+	if len(roles) == 0 {
+		return nil, fmt.Errorf("roles: none: want some of %v, or all", Roles())
+	}
+	return roles, nil
+}
+
+// Config is all that can be set in a process, part by part.
+type Config struct {
+	Kafka     kafka.Config     `koanf:"kafka"`
+	Topics    Topics           `koanf:"topics"`
+	Redis     Redis            `koanf:"redis"`
+	AWS       AWS              `koanf:"aws"`
+	API       APIConfig        `koanf:"api"`
+	Lifecycle lifecycle.Config `koanf:"lifecycle"`
+	Workers   Workers          `koanf:"workers"`
+	Broker    BrokerConfig     `koanf:"broker"`
+	Telemetry Telemetry        `koanf:"telemetry"`
+	// StopWithin bounds an orderly stop: listeners drain, transactions end, producers flush.
+	StopWithin time.Duration `koanf:"stop_within"`
+}
+
+// Topics says which topics an installation uses.
+type Topics struct {
+	Prefix     string `koanf:"prefix"`
+	Partitions int32  `koanf:"partitions"`
+	// Replication is the factor for topics that `rolebridge topics apply` creates; -1 is the brokers' default.
+	Replication int16 `koanf:"replication"`
+}
+
+// Names returns the topics of the contract.
+func (t Topics) Names() events.Topics {
+	return events.Topics{Prefix: t.Prefix, Partitions: t.Partitions}
+}
+
+// Redis says how to reach the cache that brokers share. Without an address brokers share nothing, and each asks the
+// cloud for itself.
+type Redis struct {
+	creds.RedisConfig `koanf:",squash"`
+	PasswordFile      string `koanf:"password_file"`
+	// WithTLS encrypts the connection, with the system's certificate authorities.
+	WithTLS bool `koanf:"tls"`
+}
+
+// AWS says who we are at AWS. Our own credentials come from the SDK's default chain.
+type AWS struct {
+	Region string `koanf:"region"`
+	// Endpoint replaces the address of every service, for stand-ins.
+	Endpoint string `koanf:"endpoint"`
+	// Accounts in which platform roles are made, filled in their order.
+	Accounts []AWSAccount `koanf:"accounts"`
+	// Path of platform roles, e.g. /rolebridge/.
+	Path string `koanf:"path"`
+	// Identities are the ARNs of the roles of the broker and of the trust worker: who may become a platform role.
+	Identities []string `koanf:"identities"`
+	// Credentials replace the SDK's default chain, for a process that embeds its own cloud.
+	Credentials sdk.CredentialsProvider `koanf:"-"`
+}
+
+// AWSAccount is one platform account.
+type AWSAccount struct {
+	ID string `koanf:"id"`
+	// Role is assumed before IAM is asked there; empty: our own credentials are of this account.
+	Role string `koanf:"role"`
+}
+
+// APIConfig is the REST API's.
+type APIConfig struct {
+	api.Config `koanf:",squash"`
+	Listen     string `koanf:"listen"`
+	// KeysFile holds the API keys; see api.ReadKeys for its shape.
+	KeysFile string `koanf:"keys_file"`
+}
+
+// Workers is what the mapping and the trust worker share.
+type Workers struct {
+	// Instance names this worker's slot, stable over restarts; empty: it joins its groups as somebody new each time.
+	Instance string `koanf:"instance"`
+	// Concurrency is how many integrations one worker process serves at once.
+	Concurrency int `koanf:"concurrency"`
+}
+
+// BrokerConfig is the credential broker's.
+type BrokerConfig struct {
+	creds.Config `koanf:",squash"`
+	Listen       string `koanf:"listen"`
+	// KeysetFile is the tink keyset (JSON) that seals sessions in Redis.
+	KeysetFile string `koanf:"keyset_file"`
+}
+
+// Telemetry is what a process shows of itself.
+type Telemetry struct {
+	Listen string     `koanf:"listen"`
+	Level  slog.Level `koanf:"log_level"`
+}
+
+// Defaults suits one process of all roles on one machine, with a Kafka and a Redis beside it.
+func Defaults() Config {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "rolebridge"
+	}
+	c := Config{
+		Kafka:      kafka.Defaults(),
+		Topics:     Topics{Prefix: events.DefaultPrefix, Partitions: events.DefaultPartitions, Replication: -1},
+		Redis:      Redis{RedisConfig: creds.RedisDefaults()},
+		AWS:        AWS{Region: "us-east-1"},
+		API:        APIConfig{Config: api.Defaults(), Listen: "127.0.0.1:8080"},
+		Lifecycle:  lifecycle.Defaults(),
+		Workers:    Workers{Concurrency: 64},
+		Broker:     BrokerConfig{Config: creds.Defaults(), Listen: "127.0.0.1:8081"},
+		Telemetry:  Telemetry{Listen: "127.0.0.1:9090"},
+		StopWithin: 20 * time.Second,
+	}
+	c.Lifecycle.Instance = host
+	return c
+}
+
+// Validate reports all faults of the parts that these roles need, each as "path: value: what is allowed".
+func (c Config) Validate(roles []Role) error {
+	plays := func(any ...Role) bool {
+		return slices.ContainsFunc(any, func(r Role) bool { return slices.Contains(roles, r) })
+	}
+	faults := []error{c.Kafka.Validate(), c.Topics.Names().Check()}
+	if c.StopWithin < time.Second || c.StopWithin > 5*time.Minute {
+		faults = append(faults, fmt.Errorf("stop_within: %v: want 1s to 5m", c.StopWithin))
+	}
+	if plays(API) {
+		faults = append(faults, c.API.Config.Validate())
+		if c.API.KeysFile == "" {
+			faults = append(faults, errors.New("api.keys_file: empty: want a file of API keys"))
+		}
+	}
+	if plays(Lifecycle) {
+		lc := c.Lifecycle
+		lc.Topics = c.Topics.Names()
+		faults = append(faults, lc.Validate())
+	}
+	if plays(Mapping, Trust) && (c.Workers.Concurrency < 1 || c.Workers.Concurrency > 1000) {
+		faults = append(faults, fmt.Errorf("workers.concurrency: %d: want 1 to 1000", c.Workers.Concurrency))
+	}
+	if plays(Broker) {
+		faults = append(faults, c.Broker.Config.Validate())
+		if c.Redis.Address != "" {
+			faults = append(faults, c.Redis.Validate())
+		}
+		if c.Redis.Address != "" && c.Broker.KeysetFile == "" {
+			faults = append(faults, errors.New("broker.keyset_file: empty: want a tink keyset to seal sessions in Redis; make one with `rolebridge keyset create`"))
+		}
+		if host, _, ok := strings.Cut(c.Broker.Listen, ":"); !ok || host == "" {
+			faults = append(faults, fmt.Errorf("broker.listen: %q: want host:port; 0.0.0.0 only behind TLS or inside a pod", c.Broker.Listen))
+		}
+	}
+	return errors.Join(faults...)
+}

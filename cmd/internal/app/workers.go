@@ -1,0 +1,58 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rolebridge/rolebridge/cloud/aws"
+	"github.com/rolebridge/rolebridge/internal/orders"
+	"github.com/rolebridge/rolebridge/workers/mapping"
+)
+
+// ordersConfig fills in what every worker shares.
+func (a *App) ordersConfig(c orders.Config) orders.Config {
+	c.Topics, c.Client = a.config.Topics.Names(), a.kafka
+	c.Instance, c.Concurrency = a.config.Workers.Instance, a.config.Workers.Concurrency
+	return c
+}
+
+// awsConfig says who we are at AWS; calls are counted in the process's registry.
+func (a *App) awsConfig() aws.Config {
+	c := a.config.AWS
+	return aws.Config{Region: c.Region, Endpoint: c.Endpoint, Credentials: c.Credentials, Observe: a.observe}
+}
+
+// joined is the readiness of a worker.
+func (a *App) joined(name string, ready func() bool) {
+	a.check(name, func() error {
+		if !ready() {
+			return errLoading
+		}
+		return nil
+	})
+}
+
+func (a *App) mapping(ctx context.Context) error {
+	accounts := make([]aws.Account, len(a.config.AWS.Accounts))
+	for n, of := range a.config.AWS.Accounts {
+		accounts[n] = aws.Account{ID: of.ID, Role: of.Role}
+	}
+	platform, err := aws.NewPlatform(ctx, aws.PlatformConfig{
+		Config: a.awsConfig(), Accounts: accounts, Path: a.config.AWS.Path, Identities: a.config.AWS.Identities,
+	})
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, platform.Close)
+	c := mapping.Defaults()
+	c.Config = a.ordersConfig(c.Config)
+	w, err := mapping.New(c, a.codec, platform, a.log, a.reg)
+	if err != nil {
+		return err
+	}
+	a.work("mapping", w.Run)
+	a.joined("mapping", w.Ready)
+	return nil
+}
+
+func (a *App) trust(context.Context) error { return errors.New("not built") }

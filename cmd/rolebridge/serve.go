@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/internal/config"
+	"github.com/rolebridge/rolebridge/internal/telemetry"
+	"github.com/spf13/cobra"
+)
+
+// serveCommand runs roles until it is told to stop.
+func serveCommand() *cobra.Command {
+	var path string
+	var roles []string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run some or all roles of rolebridge",
+		Long: fmt.Sprintf(`Run some or all roles of rolebridge in this process: %s.
+
+Settings come from defaults, then from a YAML file, then from the environment: kafka.brokers is
+%sKAFKA__BROKERS. A setting that does not exist fails, and all faults are reported at once.
+
+The process exits when a part fails for good; run it under something that starts it again. A stop (SIGTERM) first
+answers /readyz with 503, then lets requests finish, then ends transactions.`, names(app.Roles()), config.EnvPrefix),
+		Example: `  rolebridge serve --roles all --config rolebridge.yaml
+  rolebridge serve --roles lifecycle,mapping`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			played, err := app.ParseRoles(roles)
+			if err != nil {
+				return err
+			}
+			settings := app.Defaults()
+			if err := config.Load(path, os.Environ(), &settings); err != nil {
+				return err
+			}
+			log := telemetry.NewLogger(cmd.ErrOrStderr(), settings.Telemetry.Level).With("roles", names(played))
+			process, err := app.New(cmd.Context(), settings, played, log)
+			if err != nil {
+				return err
+			}
+			return process.Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVarP(&path, "config", "c", "", "YAML file with settings")
+	cmd.Flags().StringSliceVar(&roles, "roles", []string{"all"}, "roles to play, separated by commas: "+names(app.Roles())+", or all")
+	return cmd
+}
+
+func names(roles []app.Role) string {
+	text := make([]string, len(roles))
+	for n, r := range roles {
+		text[n] = string(r)
+	}
+	return strings.Join(text, ",")
+}
+
+// healthcheckCommand asks a process beside it whether it is ready, for containers that hold nothing but this program.
+func healthcheckCommand() *cobra.Command {
+	var address string
+	cmd := &cobra.Command{
+		Use:     "healthcheck",
+		Short:   "Exit with 0 when the process at an address is ready",
+		Example: "  rolebridge healthcheck --address 127.0.0.1:9090",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client := http.Client{Timeout: 3 * time.Second}
+			req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, "http://"+address+"/readyz", nil)
+			if err != nil {
+				return err
+			}
+			resp, err := client.Do(req)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = resp.Body.Close() }()
+			if resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("not ready: %s", resp.Status)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&address, "address", app.Defaults().Telemetry.Listen, "telemetry.listen of the process")
+	return cmd
+}
+
+// keysetCommand makes the keyset that seals sessions in Redis.
+func keysetCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "keyset", Short: "The keyset that seals sessions in Redis"}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "create <file>",
+		Short: "Write a new keyset to a file that only its owner can read",
+		Long: `Write a new keyset (tink, AES-256-GCM) to a file that only its owner can read. Every broker needs the same file, in
+broker.keyset_file. Losing it loses no data: brokers begin with a cold cache.`,
+		Example: "  rolebridge keyset create /etc/rolebridge/keyset.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := creds.WriteKeyset(args[0]); err != nil {
+				return errors.Join(err, errors.New("an existing keyset is never overwritten"))
+			}
+			return nil
+		},
+	})
+	return cmd
+}
