@@ -15,6 +15,7 @@ import (
 	"github.com/rolebridge/rolebridge/cloud"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
+	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/internal/testenv"
@@ -200,3 +201,6 @@ func (l *lines) String() string {
 	defer l.mu.Unlock()
 	return l.text.String()
 }
+
+// The replica that production has is one too.
+var _ creds.Bindings = (*events.Table)(nil)
