@@ -2,11 +2,11 @@ package app
 
 import (
 	"context"
-	"errors"
 
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/internal/orders"
 	"github.com/rolebridge/rolebridge/workers/mapping"
+	"github.com/rolebridge/rolebridge/workers/trust"
 )
 
 // ordersConfig fills in what every worker shares.
@@ -55,4 +55,19 @@ func (a *App) mapping(ctx context.Context) error {
 	return nil
 }
 
-func (a *App) trust(context.Context) error { return errors.New("not built") }
+func (a *App) trust(ctx context.Context) error {
+	client, err := aws.New(ctx, a.awsConfig())
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, client.Close)
+	c := trust.Defaults()
+	c.Config = a.ordersConfig(c.Config)
+	w, err := trust.New(c, a.codec, client, a.log, a.reg)
+	if err != nil {
+		return err
+	}
+	a.work("trust", w.Run)
+	a.joined("trust", w.Ready)
+	return nil
+}
