@@ -36,6 +36,8 @@ func (b *Broker) wait(ctx context.Context, s *slot, patience <-chan time.Time) (
 		at := b.book.join(s, b.fly) //nolint:contextcheck // a flight outlives who starts it
 		s = at.slot
 		switch {
+		case at.flight == nil && at.err == nil && at.retryAt.IsZero():
+			continue // it has just come
 		case fed && (at.flight == nil || at.failing):
 			return have, LevelMemory, nil // no use in waiting: the last attempt failed
 		case at.err != nil:

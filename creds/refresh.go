@@ -75,6 +75,8 @@ func (b *Broker) attend(s *slot) {
 	switch {
 	case !have.valid(now):
 		b.book.expire(s)
+	case !have.due(now):
+		b.at(s, have.refreshAt) // replaced since the appointment was made
 	case reader == nil:
 		if s.recipe.hop() == hopCustomer { // the first hop is renewed when a second hop needs it
 			b.metrics.refreshed(refreshIdle)

@@ -88,7 +88,8 @@ func (b *book) slotOf(k Key, r Recipe) *slot {
 	return s
 }
 
-// boarding is the answer of join: a flight to wait for, or the reason why there is none.
+// boarding is the answer of join: a flight to wait for, or the reason why there is none. Without flight, error and time to
+// come again, the session is there.
 type boarding struct {
 	slot    *slot
 	flight  *flight
@@ -111,9 +112,12 @@ func (b *book) join(s *slot, fly func(context.Context, *slot, *flight)) boarding
 		}
 	}
 	now := time.Now()
+	have := s.session.Load()
 	at := boarding{slot: s, flight: s.flight, failing: s.failures > 0}
 	switch {
 	case s.flight != nil:
+	case have.good(now) && !have.due(now):
+		// A flight landed after the caller had looked; another one would ask for a refresh that is not due.
 	case s.refusal != nil && now.Before(s.refusedUntil):
 		at.err = s.refusal
 	case now.Before(s.retryAt):
@@ -125,7 +129,7 @@ func (b *book) join(s *slot, fly func(context.Context, *slot, *flight)) boarding
 	case b.flying >= b.fetches && s.recipe.hop() == hopCustomer:
 		at.err = errBusy
 	default:
-		f := &flight{done: make(chan struct{}), refresh: s.session.Load().good(now)}
+		f := &flight{done: make(chan struct{}), refresh: have.good(now)}
 		s.flight, at.flight = f, f
 		b.count(s, 1)
 		base := b.base
