@@ -1,34 +1,26 @@
+// Command rolebridge is the one program of the platform: the server roles and the command line of the API.
+//
+// It holds no rule of the domain. A verb that asks the API (provider-integration, connector) is a client like any other;
+// one that works offline (policy) calls the package that it is named after; `topics apply` and `credentials` speak to
+// Kafka and to the broker.
+//
+// `serve` puts the roles together (package app). The life of a verb: cobra finds it (root.go), its flags and the environment say where the API is and who asks
+// (login.go), it calls the client, and prints what it got for people, or as JSON or YAML (output.go, table.go). What went
+// wrong becomes one message on standard error and the exit code of its kind (exit.go).
 package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/spf13/cobra"
 )
 
 func main() {
 	// A stop by signal is orderly; a second signal ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	err := root().ExecuteContext(ctx)
+	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv})
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "rolebridge:", err)
-		os.Exit(1)
-	}
-}
-
-// root is the whole command line.
-func root() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:          "rolebridge",
-		Short:        "Provider integrations for data platforms: mapped, proved, and no long-lived keys",
-		SilenceUsage: true, SilenceErrors: true,
-	}
-	cmd.AddCommand(serveCommand(), healthcheckCommand(), keysetCommand())
-	return cmd
+	os.Exit(code)
 }

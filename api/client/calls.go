@@ -1,0 +1,126 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/rolebridge/rolebridge/api/wire"
+)
+
+const pim = "/pim/v2/integrations"
+
+func one(id string) string { return pim + "/" + url.PathEscape(id) }
+
+func native(id, rest string) string {
+	return "/rolebridge/v1/integrations/" + url.PathEscape(id) + rest
+}
+
+func in(environment string) url.Values { return url.Values{"environment": {environment}} }
+
+// Create makes an integration, or without the customer's identity a draft.
+func (c *Client) Create(ctx context.Context, r wire.IntegrationRequest) (i wire.Integration, err error) {
+	err = c.do(ctx, request{method: http.MethodPost, path: pim, body: r}.once(), &i)
+	return i, err
+}
+
+// Update gives a draft its customer identity.
+func (c *Client) Update(ctx context.Context, id string, r wire.IntegrationRequest) (i wire.Integration, err error) {
+	err = c.do(ctx, request{method: http.MethodPatch, path: one(id), body: r}.once(), &i)
+	return i, err
+}
+
+// Read returns an integration.
+func (c *Client) Read(ctx context.Context, environment, id string) (i wire.Integration, err error) {
+	err = c.do(ctx, request{method: http.MethodGet, path: one(id), query: in(environment)}, &i)
+	return i, err
+}
+
+// Delete removes an integration; with force, also one that connectors are bound to.
+func (c *Client) Delete(ctx context.Context, environment, id string, force bool) error {
+	q := in(environment)
+	if force {
+		q.Set("force", "true")
+	}
+	return c.do(ctx, request{method: http.MethodDelete, path: one(id), query: q}.once(), nil)
+}
+
+// mostPages bounds a list: an organization has at most 100,000 integrations.
+const mostPages = 1001
+
+// List returns all integrations of an environment by id, of one provider unless that is empty.
+func (c *Client) List(ctx context.Context, environment, provider string) ([]wire.Integration, error) {
+	var all []wire.Integration
+	q := in(environment)
+	q.Set("page_size", "100")
+	if provider != "" {
+		q.Set("provider", provider)
+	}
+	for range mostPages {
+		var page wire.IntegrationList
+		if err := c.do(ctx, request{method: http.MethodGet, path: pim, query: q}, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Data...)
+		if page.Metadata.Next == "" {
+			return all, nil
+		}
+		next, err := url.Parse(page.Metadata.Next)
+		if err != nil {
+			return nil, err
+		}
+		q.Set("page_token", next.Query().Get("page_token"))
+	}
+	return nil, errors.New("the list does not end")
+}
+
+// Validate asks for a proof of trust and waits for it up to wait, at most 30 s.
+func (c *Client) Validate(ctx context.Context, id string, wait time.Duration) (v wire.Validation, err error) {
+	q := url.Values{"wait": {wait.String()}}
+	err = c.do(ctx, request{method: http.MethodPost, path: native(id, "/validation"), query: q}.once(), &v)
+	return v, err
+}
+
+// Validation returns what is known about trust, once there is a version later than after, or when wait has passed.
+func (c *Client) Validation(ctx context.Context, id string, after int64, wait time.Duration) (v wire.Validation, err error) {
+	q := url.Values{}
+	if wait > 0 {
+		q.Set("after", strconv.FormatInt(after, 10))
+		q.Set("wait", wait.String())
+	}
+	err = c.do(ctx, request{method: http.MethodGet, path: native(id, "/validation"), query: q}, &v)
+	return v, err
+}
+
+// Bind lets a connector have sessions. It is tried once: a second answer could not show the token again.
+func (c *Client) Bind(ctx context.Context, id, connector string) (b wire.Bound, err error) {
+	err = c.do(ctx, request{method: http.MethodPost, path: native(id, "/connectors"), body: wire.ConnectorRequest{Connector: connector}}, &b)
+	return b, err
+}
+
+// Unbind takes a connector's sessions away.
+func (c *Client) Unbind(ctx context.Context, id, connector string) error {
+	return c.do(ctx, request{method: http.MethodDelete, path: native(id, "/connectors/"+url.PathEscape(connector))}.once(), nil)
+}
+
+// Connectors returns what uses an integration, by id.
+func (c *Client) Connectors(ctx context.Context, id string) ([]wire.Connector, error) {
+	var l wire.ConnectorList
+	err := c.do(ctx, request{method: http.MethodGet, path: native(id, "/connectors")}, &l)
+	return l.Data, err
+}
+
+// Revoke makes all sessions handed out so far unreachable.
+func (c *Client) Revoke(ctx context.Context, id string) (r wire.Revocation, err error) {
+	err = c.do(ctx, request{method: http.MethodPost, path: native(id, "/sessions:revoke")}.once(), &r)
+	return r, err
+}
+
+// Policies returns the documents to paste; the query asks for a connector's permissions, as openapi.yaml says.
+func (c *Client) Policies(ctx context.Context, id string, query url.Values) (p wire.Policies, err error) {
+	err = c.do(ctx, request{method: http.MethodGet, path: native(id, "/policies"), query: query}, &p)
+	return p, err
+}

@@ -1,0 +1,112 @@
+package client_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/rolebridge/rolebridge/api/client"
+	"github.com/rolebridge/rolebridge/api/wire"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/secret"
+)
+
+// answers is a server that gives its answers one after the other and remembers what it was asked.
+type answers struct {
+	list []func(http.ResponseWriter)
+	keys []string
+}
+
+func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.keys = append(a.keys, r.Header.Get("Idempotency-Key"))
+	now := a.list[min(len(a.keys), len(a.list))-1]
+	now(w)
+}
+
+func away(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = io.WriteString(w, `{"errors":[{"id":"r","status":"503","code":"unavailable","title":"Service Unavailable","detail":"no Kafka","resolution":"Try again."}]}`)
+}
+
+func done(w http.ResponseWriter) {
+	w.WriteHeader(http.StatusCreated)
+	_, _ = io.WriteString(w, `{"id":"cspi-12345"}`)
+}
+
+func open(t *testing.T, h http.Handler) *client.Client {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	c, err := client.New(client.Config{URL: s.URL + "/", Key: "K", Secret: secret.New("hidden")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestAWriteIsTriedAgainUnderTheSameKey(t *testing.T) {
+	t.Parallel()
+	a := &answers{list: []func(http.ResponseWriter){away, away, done}}
+	i, err := open(t, a).Create(t.Context(), wire.IntegrationRequest{})
+	if err != nil || i.ID != "cspi-12345" {
+		t.Fatalf("got %+v, %v", i, err)
+	}
+	if len(a.keys) != 3 || a.keys[0] == "" || a.keys[0] != a.keys[1] || a.keys[1] != a.keys[2] {
+		t.Errorf("got the keys %q, want one key three times", a.keys)
+	}
+}
+
+func TestABindingIsTriedOnce(t *testing.T) {
+	t.Parallel()
+	a := &answers{list: []func(http.ResponseWriter){away}}
+	_, err := open(t, a).Bind(t.Context(), "cspi-12345", "lcc-1")
+	if len(a.keys) != 1 || client.Code(err) != integration.CodeUnavailable {
+		t.Errorf("got %d tries, %v; want 1 and %s", len(a.keys), err, integration.CodeUnavailable)
+	}
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Error() != "no Kafka" || e.Resolution() != "Try again." {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestARefusalIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]integration.Code{
+		400: integration.CodeInvalid, 401: integration.CodeUnauthenticated, 404: integration.CodeInvalid, 500: integration.CodeInternal, 501: integration.CodeUnavailable,
+	} {
+		a := &answers{list: []func(http.ResponseWriter){func(w http.ResponseWriter) { w.WriteHeader(status) }}}
+		_, err := open(t, a).Read(t.Context(), "env", "cspi-12345")
+		if len(a.keys) != 1 || client.Code(err) != want {
+			t.Errorf("%d: got %d tries, %s; want 1, %s", status, len(a.keys), client.Code(err), want)
+		}
+	}
+}
+
+func TestACodeOfTheDomainIsTaken(t *testing.T) {
+	t.Parallel()
+	for _, code := range integration.Codes() {
+		err := &client.Error{Status: code.Answer().HTTP, Faults: []wire.Fault{{Code: string(code)}}}
+		if got := client.Code(err); got != code {
+			t.Errorf("got %s, want %s", got, code)
+		}
+	}
+	if got := client.Code(&client.Error{Status: 400, Faults: []wire.Fault{{Code: "invalid_request"}}}); got != integration.CodeInvalid {
+		t.Errorf("got %s, want %s", got, integration.CodeInvalid)
+	}
+	if got := client.Code(errors.New("connection refused")); got != integration.CodeUnavailable {
+		t.Errorf("got %s, want %s", got, integration.CodeUnavailable)
+	}
+}
+
+func TestAWrongConfigurationIsNamed(t *testing.T) {
+	t.Parallel()
+	_, err := client.New(client.Config{URL: "localhost:8080"})
+	for _, want := range []string{"url: ", "key: ", "secret: "} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+}

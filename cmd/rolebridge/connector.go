@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rolebridge/rolebridge/creds"
+)
+
+func newConnector(s streams) *cobra.Command {
+	return group("connector", "Manage which connectors use a provider integration.",
+		newConnectorBind(s), newConnectorList(s), newConnectorUnbind(s))
+}
+
+// bound is a new binding as it is printed.
+type bound struct {
+	Connector      string `json:"connector"`
+	Integration    string `json:"integration"`
+	Token          string `json:"token"`
+	CredentialsURL string `json:"credentials_url,omitempty"`
+}
+
+func newConnectorBind(s streams) *cobra.Command {
+	l, out := login{streams: s}, format("")
+	c := &cobra.Command{
+		Use:   "bind <id> <connector>",
+		Short: "Let a connector use a provider integration.",
+		Long: `Let a connector use a provider integration. The token is printed once and kept nowhere: put it where only the connector
+can read it.`,
+		Example: examples(
+			`Bind connector "lcc-123abc", and keep what its AWS SDK needs.`,
+			"rolebridge connector bind cspi-12345 lcc-123abc -o json > lcc-123abc.json",
+		),
+		Args: exactly(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := l.client()
+			if err != nil {
+				return err
+			}
+			b, err := call(api.Bind(c.Context(), args[0], args[1]))
+			if err != nil {
+				return err
+			}
+			if out != human {
+				return out.document(s.out, bound{b.Connector.Connector, b.Integration, b.Token, b.CredentialsURL})
+			}
+			if err := object(s.out, []row{
+				{"Connector", b.Connector.Connector},
+				{"ID", b.Integration},
+				{"Token", b.Token},
+				{"Credentials URL", b.CredentialsURL},
+			}); err != nil {
+				return err
+			}
+			url := b.CredentialsURL
+			if url == "" {
+				url = "<the broker's address>"
+			}
+			fmt.Fprintf(s.err, "\nThe token is not shown again. In the connector's environment, any AWS SDK finds its credentials with:\n\n  %s=%s\n  %s=<a file that holds the token>\n",
+				creds.EnvURL, url, creds.EnvTokenFile)
+			return nil
+		},
+	}
+	l.flags(c)
+	out.flag(c)
+	return c
+}
+
+func newConnectorUnbind(s streams) *cobra.Command {
+	l := login{streams: s}
+	c := &cobra.Command{
+		Use:   "unbind <id> <connector>",
+		Short: "Take a connector's sessions away.",
+		Example: examples(
+			`Unbind connector "lcc-123abc".`,
+			"rolebridge connector unbind cspi-12345 lcc-123abc",
+		),
+		Args: exactly(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := l.client()
+			if err != nil {
+				return err
+			}
+			if _, err := call(0, api.Unbind(c.Context(), args[0], args[1])); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.out, "Unbound connector %q.\n", args[1])
+			return nil
+		},
+	}
+	l.flags(c)
+	return c
+}
+
+// use is a bound connector as it is printed.
+type use struct {
+	Connector string    `json:"connector"`
+	BoundBy   string    `json:"bound_by"`
+	BoundAt   time.Time `json:"bound_at"`
+}
+
+func newConnectorList(s streams) *cobra.Command {
+	l, out := login{streams: s}, format("")
+	c := &cobra.Command{
+		Use:   "list <id>",
+		Short: "List the connectors that use a provider integration.",
+		Example: examples(
+			`List what uses provider integration "cspi-12345".`,
+			"rolebridge connector list cspi-12345",
+		),
+		Args: exactly(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := l.client()
+			if err != nil {
+				return err
+			}
+			all, err := call(api.Connectors(c.Context(), args[0]))
+			if err != nil {
+				return err
+			}
+			if out != human {
+				uses := make([]use, 0, len(all))
+				for _, u := range all {
+					uses = append(uses, use{u.Connector, u.BoundBy, u.BoundAt})
+				}
+				return out.document(s.out, uses)
+			}
+			if len(all) == 0 {
+				_, err := io.WriteString(s.out, noneYet+"\n")
+				return err
+			}
+			rows := make([][]string, 0, len(all))
+			for _, u := range all {
+				rows = append(rows, []string{u.Connector, u.BoundBy, u.BoundAt.UTC().Format(time.RFC3339)})
+			}
+			return list(s.out, []string{"Connector", "Bound By", "Bound At"}, rows)
+		},
+	}
+	l.flags(c)
+	out.flag(c)
+	return c
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rolebridge/rolebridge/api/apitest"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+// result is what a command line did.
+type result struct {
+	code     int
+	out, err string
+}
+
+// cli runs command lines.
+type cli struct {
+	env   map[string]string
+	stdin string
+}
+
+// at is a command line that asks site s with a key.
+func at(s *apitest.Site, key string) *cli {
+	return &cli{env: map[string]string{
+		envURL: s.URL, envKey: key, envSecret: apitest.Secret, envEnvironment: string(apitest.Environment),
+	}}
+}
+
+func (c *cli) run(t *testing.T, args ...string) result {
+	t.Helper()
+	var out, err bytes.Buffer
+	code := run(t.Context(), args, streams{
+		in: strings.NewReader(c.stdin), out: &out, err: &err, env: func(name string) string { return c.env[name] },
+	})
+	return result{code, out.String(), err.String()}
+}
+
+// want runs a command line and compares the exit code.
+func (c *cli) want(t *testing.T, code int, args ...string) result {
+	t.Helper()
+	got := c.run(t, args...)
+	if got.code != code {
+		t.Errorf("%s: got exit code %d, want %d\n%s%s", strings.Join(args, " "), got.code, code, got.out, got.err)
+	}
+	return got
+}
+
+// golden compares text with a file of testdata, or writes the file with -update.
+func golden(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", path, text, want)
+	}
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"cmp"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rolebridge/rolebridge/api/wire"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+func newIntegration(s streams) *cobra.Command {
+	c := group("provider-integration", "Manage provider integrations.",
+		newIntegrationCreate(s), newIntegrationDelete(s), newIntegrationDescribe(s), newIntegrationList(s), newIntegrationUpdate(s),
+		newIntegrationValidate(s),
+	)
+	c.Aliases = []string{"pi"}
+	return c
+}
+
+// shown is an integration as it is printed. The first keys are those that users of the well-known command line have in
+// their scripts; of the others, those of one cloud are there.
+type shown struct {
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Provider    string   `json:"provider"`
+	Environment string   `json:"environment"`
+	Status      string   `json:"status"`
+	IAMRole     *string  `json:"iam_role_arn,omitempty"`
+	ExternalID  *string  `json:"external_id,omitempty"`
+	Customer    *string  `json:"customer_role_arn,omitempty"`
+	GCP         *string  `json:"google_service_account,omitempty"`
+	CustomerGCP *string  `json:"customer_google_service_account,omitempty"`
+	Azure       *string  `json:"multi_tenant_app_id,omitempty"`
+	Tenant      *string  `json:"customer_azure_tenant_id,omitempty"`
+	Usages      []string `json:"usages"`
+}
+
+func show(i wire.Integration) shown {
+	return shown{
+		ID: i.ID, Name: i.DisplayName, Provider: i.Provider, Environment: i.Environment.ID, Status: i.Status,
+		IAMRole: i.Config.IAMRoleARN, ExternalID: i.Config.ExternalID, Customer: i.Config.CustomerIAMRoleARN,
+		GCP: i.Config.GoogleServiceAccount, CustomerGCP: i.Config.CustomerGoogleServiceAccount,
+		Azure: i.Config.MultiTenantAppID, Tenant: i.Config.CustomerAzureTenantID, Usages: i.Usages,
+	}
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// printIntegration prints one integration.
+func printIntegration(to io.Writer, f format, i wire.Integration) error {
+	s := show(i)
+	if f != human {
+		return f.document(to, s)
+	}
+	return object(to, []row{
+		{"ID", s.ID},
+		{"Name", s.Name},
+		{"Provider", s.Provider},
+		{"Environment", s.Environment},
+		{"Status", s.Status},
+		{"IAM Role ARN", text(s.IAMRole)},
+		{"External ID", text(s.ExternalID)},
+		{"Customer Role ARN", text(s.Customer)},
+		{"Google Service Account", text(s.GCP)},
+		{"Customer Google Service Account", text(s.CustomerGCP)},
+		{"Multi-Tenant App ID", text(s.Azure)},
+		{"Customer Azure Tenant ID", text(s.Tenant)},
+		{"Usages", strings.Join(s.Usages, "\n")},
+	})
+}
+
+// printIntegrations prints many, by id.
+func printIntegrations(to io.Writer, f format, all []wire.Integration) error {
+	slices.SortFunc(all, func(a, b wire.Integration) int { return cmp.Compare(a.ID, b.ID) })
+	if f != human {
+		out := make([]shown, 0, len(all))
+		for _, i := range all {
+			out = append(out, show(i))
+		}
+		return f.document(to, out)
+	}
+	if len(all) == 0 {
+		_, err := io.WriteString(to, noneYet+"\n")
+		return err
+	}
+	heading := []string{"ID", "Name", "Provider", "Environment", "Status", "IAM Role ARN", "External ID", "Customer Role ARN", "Usages"}
+	if slices.ContainsFunc(all, func(i wire.Integration) bool { return i.Config.Kind != string(integration.KindAWS) }) {
+		heading[5], heading[7] = "Platform Identity", "Customer Identity"
+	}
+	rows := make([][]string, 0, len(all))
+	for _, i := range all {
+		rows = append(rows, []string{
+			i.ID, i.DisplayName, i.Provider, i.Environment.ID, i.Status, i.Config.Platform(), text(i.Config.ExternalID), i.Config.Customer(),
+			strings.Join(i.Usages, "\n"),
+		})
+	}
+	return list(to, heading, rows)
+}
+
+// identity is the customer's identity, in the flags of every cloud.
+type identity struct{ cloud, role, account, tenant string }
+
+func (i *identity) flags(c *cobra.Command, withCloud bool) {
+	f := c.Flags()
+	if withCloud {
+		f.StringVar(&i.cloud, "cloud", "", `Cloud provider: "aws", "gcp" or "azure" (default: that of the identity, else aws).`)
+	}
+	f.StringVar(&i.role, "customer-role-arn", "", "AWS: ARN of the customer's IAM role.")
+	f.StringVar(&i.account, "gcp-service-account", "", "Google Cloud: the customer's service account.")
+	f.StringVar(&i.tenant, "azure-tenant-id", "", "Azure: the customer's tenant ID.")
+}
+
+// config is the identity on the wire; nil when none was given.
+func (i *identity) config() (*wire.ConfigRequest, error) {
+	var c *wire.ConfigRequest
+	for _, of := range []struct {
+		value string
+		as    wire.ConfigRequest
+	}{
+		{i.role, wire.ConfigRequest{Kind: string(integration.KindAWS), CustomerIAMRoleARN: i.role}},
+		{i.account, wire.ConfigRequest{Kind: string(integration.KindGCP), CustomerGoogleServiceAccount: i.account}},
+		{i.tenant, wire.ConfigRequest{Kind: string(integration.KindAzure), CustomerAzureTenantID: i.tenant}},
+	} {
+		switch {
+		case of.value == "":
+		case c != nil:
+			return nil, usagef("want one of --customer-role-arn, --gcp-service-account and --azure-tenant-id")
+		default:
+			c = &of.as
+		}
+	}
+	return c, nil
+}

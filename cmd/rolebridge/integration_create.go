@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rolebridge/rolebridge/api/client"
+	"github.com/rolebridge/rolebridge/api/wire"
+)
+
+func newIntegrationCreate(s streams) *cobra.Command {
+	l, who, out := login{streams: s}, identity{}, format("")
+	var wait waiting
+	c := &cobra.Command{
+		Use:   "create <name>",
+		Short: "Create a provider integration.",
+		Long: `Create a provider integration, and print what to do next with the policies filled in.
+
+Without the customer's identity it is a draft: its external ID and the platform's role are known at once, so that the trust
+policy is written once and complete; then "update" adds the identity.`,
+		Example: examples(
+			`Create provider integration "s3-provider-integration" for an AWS IAM role.`,
+			"rolebridge provider-integration create s3-provider-integration --cloud aws --customer-role-arn arn:aws:iam::000000000000:role/my-test-aws-role --environment env-abcdef",
+			"Reserve the external ID and the platform's role first.",
+			"rolebridge provider-integration create s3-provider-integration --environment env-abcdef",
+		),
+		Args: exactly(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, environment, err := l.both()
+			if err != nil {
+				return err
+			}
+			config, err := who.config()
+			if err != nil {
+				return err
+			}
+			i, err := call(api.Create(c.Context(), wire.IntegrationRequest{
+				DisplayName: args[0], Provider: who.cloud, Config: config, Environment: wire.Reference{ID: environment},
+			}))
+			if err != nil {
+				return err
+			}
+			if i, err = call(madeReady(c.Context(), api, i)); err != nil {
+				return err
+			}
+			if err := printIntegration(s.out, out, i); err != nil {
+				return err
+			}
+			if out == human {
+				next(c.Context(), s.err, api, i)
+			}
+			if wait.on && i.Config.Customer() != "" {
+				return wait.trust(c.Context(), s, api, i.ID)
+			}
+			return nil
+		},
+	}
+	l.flags(c)
+	who.flags(c, true)
+	wait.flags(c, "Wait until trust is proved, with progress on standard error.")
+	out.flag(c)
+	return c
+}
+
+// madeWithin bounds the wait for the platform's role, beyond what the server waited already.
+const madeWithin = 20 * time.Second
+
+// madeReady waits until the platform's identity is made, failed, or takes too long.
+func madeReady(ctx context.Context, api *client.Client, i wire.Integration) (wire.Integration, error) {
+	if i.Config.Platform() != "" {
+		return i, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, madeWithin)
+	defer cancel()
+	for version := int64(0); ; {
+		v, err := api.Validation(ctx, i.ID, version, madeWithin)
+		if ctx.Err() != nil {
+			return i, nil
+		}
+		if err != nil {
+			return i, err
+		}
+		if v.Mapping.Status != "requested" {
+			return api.Read(ctx, i.Environment.ID, i.ID)
+		}
+		version = v.Version
+	}
+}

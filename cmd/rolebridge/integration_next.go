@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/rolebridge/rolebridge/api/client"
+	"github.com/rolebridge/rolebridge/api/wire"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// next tells a person what to do after i was created or updated, with the policies filled in. It is help and not the
+// result, so what goes wrong here is left out.
+func next(ctx context.Context, to io.Writer, api *client.Client, i wire.Integration) {
+	if i.Config.Kind != string(integration.KindAWS) {
+		return
+	}
+	if i.Config.Platform() == "" {
+		fmt.Fprintf(to, "\nThe platform's role is still being made. Ask again for what to do next:\n\n  $ rolebridge provider-integration describe %s --environment %s\n",
+			i.ID, i.Environment.ID)
+		return
+	}
+	policies, err := api.Policies(ctx, i.ID, nil)
+	if err != nil {
+		return
+	}
+	var trust bytes.Buffer
+	if err := json.Indent(&trust, policies.FinalTrust, "", "  "); err != nil {
+		return
+	}
+	role, drafted := integration.ParseRoleARN(i.Config.Customer())
+	if !drafted {
+		fmt.Fprintf(to, "\nNext:\n\n1. Create a role in your AWS account with this trust policy:\n\n%s\n\n", trust.Bytes())
+		fmt.Fprintf(to, "2. Say which role it is:\n\n  $ rolebridge provider-integration update %s --environment %s --customer-role-arn <arn>\n",
+			i.ID, i.Environment.ID)
+		return
+	}
+	fmt.Fprintf(to, "\nNext:\n\n1. Save this trust policy as trust.json, and set it on your role:\n\n%s\n\n", trust.Bytes())
+	fmt.Fprintf(to, "  $ aws iam update-assume-role-policy --role-name %s --policy-document file://trust.json\n\n", role.Name)
+	fmt.Fprintf(to, "2. Have it proved:\n\n  $ rolebridge provider-integration validate %s --environment %s --wait\n\n", i.ID, i.Environment.ID)
+	fmt.Fprintf(to, "3. Let a connector use it:\n\n  $ rolebridge connector bind %s <connector>\n", i.ID)
+}

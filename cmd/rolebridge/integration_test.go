@@ -1,0 +1,244 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/rolebridge/rolebridge/api/apitest"
+	"github.com/rolebridge/rolebridge/cloud/aws/policy"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+const roleARN = "arn:aws:iam::000000000000:role/my-test-aws-role"
+
+// make creates an integration, and returns it with a replacer of all that is random in it by what has the same length.
+func create(t *testing.T, c *cli, args ...string) (shown, *strings.Replacer) {
+	t.Helper()
+	var i shown
+	got := c.want(t, 0, append([]string{"pi", "create", "s3-provider-integration", "-o", "json"}, args...)...)
+	if err := json.Unmarshal([]byte(got.out), &i); err != nil {
+		t.Fatalf("%s: %v", got.out, err)
+	}
+	if got.err != "" {
+		t.Errorf("help for people was printed for a machine: %s", got.err)
+	}
+	return i, strings.NewReplacer(i.ID, "cspi-1234abcd", *i.ExternalID, "12345678-2312-4000-a000-001a7b789000")
+}
+
+func TestACreationPrintsTheTableAndWhatToDoNext(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	got := c.want(t, 0, "provider-integration", "create", "s3-provider-integration", "--cloud", "aws", "--customer-role-arn", roleARN)
+	i := s.List(apitest.OrgA, apitest.Environment)[0]
+	same := strings.NewReplacer(string(i.ID), "cspi-1234abcd", i.ExternalID, "12345678-2312-4000-a000-001a7b789000")
+	golden(t, "create", same.Replace(got.out))
+	golden(t, "create-next", same.Replace(got.err))
+
+	// What is printed to be pasted lets the platform in, and only with the external ID.
+	_, document, _ := strings.Cut(got.err, "on your role:\n\n")
+	document, _, _ = strings.Cut(document, "\n\n  $")
+	findings := policy.Parse(policy.Trust, []byte(document)).Lint(policy.Expect{
+		PlatformRole: i.Mapping.Platform, ExternalIDs: []string{i.ExternalID}, CustomerRole: roleARN,
+	})
+	if len(findings) != 0 {
+		t.Errorf("the policy to paste has findings: %+v\n%s", findings, document)
+	}
+}
+
+func TestADraftIsToldHowToBeCompleted(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	got := c.want(t, 0, "pi", "create", "drafted")
+	i := s.List(apitest.OrgA, apitest.Environment)[0]
+	same := strings.NewReplacer(string(i.ID), "cspi-1234abcd", i.ExternalID, "12345678-2312-4000-a000-001a7b789000")
+	golden(t, "draft", same.Replace(got.out))
+	golden(t, "draft-next", same.Replace(got.err))
+	c.want(t, 2, "pi", "update", string(i.ID))
+	got = c.want(t, 0, "pi", "update", string(i.ID), "--customer-role-arn", roleARN)
+	if !strings.Contains(got.out, "CREATED") || !strings.Contains(got.err, "update-assume-role-policy --role-name my-test-aws-role") {
+		t.Errorf("got %s%s", got.out, got.err)
+	}
+}
+
+func TestEveryFormatHasTheKeysThatScriptsKnow(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	i, same := create(t, c, "--customer-role-arn", roleARN)
+	for form, read := range map[string]func([]byte, any) error{"json": json.Unmarshal, "yaml": yaml.Unmarshal} {
+		got := c.want(t, 0, "pi", "describe", i.ID, "-o", form)
+		golden(t, "describe-"+form, same.Replace(got.out))
+		fields := map[string]any{}
+		if err := read([]byte(got.out), &fields); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"id", "name", "provider", "environment", "iam_role_arn", "external_id", "customer_role_arn", "usages"} {
+			if _, ok := fields[key]; !ok {
+				t.Errorf("%s: %s is missing in %s", form, key, got.out)
+			}
+		}
+		list := c.want(t, 0, "pi", "list", "-o", form)
+		var all []map[string]any
+		if err := read([]byte(list.out), &all); err != nil || len(all) != 1 || all[0]["id"] != i.ID {
+			t.Errorf("%s: got %s, %v", form, list.out, err)
+		}
+	}
+	golden(t, "list", same.Replace(c.want(t, 0, "pi", "list").out))
+	c.want(t, 2, "pi", "list", "-o", "xml")
+}
+
+func TestAnEmptyListSaysSo(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	for form, want := range map[string]string{"human": "None found.\n", "json": "[]\n", "yaml": "[]\n"} {
+		if got := c.want(t, 0, "pi", "list", "-o", form); got.out != want {
+			t.Errorf("%s: got %q, want %q", form, got.out, want)
+		}
+	}
+}
+
+func TestAListIsOfAllPagesById(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	quota := 250
+	s.Do(t, apitest.OrgA, "platform:test", integration.ConfigureOrganization{IntegrationQuota: &quota})
+	for range 201 {
+		s.Do(t, apitest.OrgA, "u-admin-a", integration.Create{
+			Environment: apitest.Environment, Name: "n", Config: integration.Config{Kind: integration.KindAWS},
+		})
+	}
+	var all []shown
+	if err := json.Unmarshal([]byte(at(s, apitest.Admin).want(t, 0, "pi", "list", "-o", "json").out), &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 201 {
+		t.Errorf("got %d, want 201", len(all))
+	}
+	for n := 1; n < len(all); n++ {
+		if all[n-1].ID >= all[n].ID {
+			t.Errorf("%s stands before %s", all[n-1].ID, all[n].ID)
+		}
+	}
+}
+
+func TestExitCodesTellErrorsApart(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	quota := 2
+	s.Do(t, apitest.OrgA, "platform:test", integration.ConfigureOrganization{IntegrationQuota: &quota})
+	admin := at(s, apitest.Admin)
+	i, _ := create(t, admin, "--customer-role-arn", roleARN)
+	admin.want(t, 0, "connector", "bind", i.ID, "lcc-1")
+	unknown := at(s, "UNKNOWN")
+	nowhere := at(s, apitest.Admin)
+	nowhere.env[envURL] = ""
+	for _, c := range []struct {
+		cli  *cli
+		code int
+		says string
+		args []string
+	}{
+		{admin, 2, "customer_iam_role_arn", []string{"pi", "create", "x", "--customer-role-arn", "arn:aws:iam::1:role/x"}},
+		{admin, 2, "want one of", []string{"pi", "create", "x", "--customer-role-arn", roleARN, "--azure-tenant-id", "y"}},
+		{admin, 2, "accepts 1 arg", []string{"pi", "create"}},
+		{admin, 2, "unknown flag", []string{"pi", "list", "--colour"}},
+		{admin, 2, `did you mean "list"`, []string{"pi", "lits"}},
+		{nowhere, 2, envURL, []string{"pi", "list"}},
+		{at(s, apitest.Assigner), 3, "may not", []string{"pi", "delete", i.ID, "--force"}},
+		{admin, 4, "does not exist", []string{"pi", "describe", "cspi-unknown1"}},
+		{admin, 4, "does not exist", []string{"pi", "describe", i.ID, "--environment", "env-other"}},
+		{admin, 5, "mapped in this environment", []string{"pi", "create", "x", "--customer-role-arn", roleARN}},
+		{unknown, 8, "API key", []string{"pi", "list"}},
+	} {
+		got := c.cli.want(t, c.code, c.args...)
+		if !strings.Contains(got.err, c.says) || got.out != "" {
+			t.Errorf("%q: got %q and %q, want an error with %q", c.args, got.out, got.err, c.says)
+		}
+		if strings.Contains(got.err, apitest.Secret) {
+			t.Errorf("%q: the secret is in %q", c.args, got.err)
+		}
+	}
+	create(t, admin, "--customer-role-arn", roleARN+"2")
+	got := admin.want(t, 6, "pi", "create", "x", "--customer-role-arn", roleARN+"3")
+	if !strings.Contains(got.err, "Suggestions:") {
+		t.Errorf("got %q, want what to do about it", got.err)
+	}
+}
+
+func TestADeletionAsksFirst(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	i, _ := create(t, c, "--customer-role-arn", roleARN)
+	c.stdin = "n\n"
+	c.want(t, 2, "pi", "delete", i.ID)
+	c.stdin = ""
+	c.want(t, 2, "pi", "delete", i.ID)
+	c.want(t, 0, "pi", "describe", i.ID)
+	c.stdin = "y\n"
+	got := c.want(t, 4, "pi", "delete", i.ID, "cspi-unknown1")
+	if !strings.Contains(got.out, `Deleted provider integration "`+i.ID+`".`) || !strings.Contains(got.err, "cspi-unknown1") {
+		t.Errorf("got %q and %q", got.out, got.err)
+	}
+}
+
+func TestAValidationPrintsEachCheckAndItsRemedy(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	i, same := create(t, c, "--customer-role-arn", roleARN)
+	golden(t, "validate", same.Replace(c.want(t, 0, "pi", "validate", i.ID).out))
+	s.Trust(func(integration.TrustAsked) integration.Report {
+		return apitest.Report(integration.Check{
+			Name: integration.CheckWithoutID, Outcome: integration.Fail, Reason: "admitted", Remedy: "Ask for the external ID.",
+		})
+	})
+	golden(t, "validate-insecure", same.Replace(c.want(t, 5, "pi", "validate", i.ID).out))
+	c.want(t, 4, "pi", "validate", "cspi-unknown1")
+}
+
+func TestWaitFollowsTrustUntilItIsDecided(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	i, _ := create(t, c, "--customer-role-arn", roleARN)
+	s.Trust(func(integration.TrustAsked) integration.Report { return integration.Report{} })
+	s.Do(t, apitest.OrgA, "u-admin-a", integration.Validate{Integration: integration.ID(i.ID)})
+	kept, _ := s.Integration(integration.ID(i.ID))
+	done := make(chan result)
+	go func() { done <- c.run(t, "pi", "validate", i.ID, "--wait") }()
+	// The second request, which was made while the first was unanswered, makes for another round.
+	for {
+		now, _ := s.Integration(integration.ID(i.ID))
+		if now.Trust.Again {
+			break
+		}
+		_ = s.WaitUntil(t.Context(), now.ID, func(later *integration.Integration) bool { return later.Version > now.Version })
+	}
+	for round := kept.Trust.Attempt; round <= kept.Trust.Attempt+1; round++ {
+		s.Finding(apitest.OrgA, kept.ID, round, integration.TrustWasProbed{Report: apitest.Report()})
+	}
+	got := <-done
+	if got.code != 0 || !strings.Contains(got.err, "role ready, trust valid") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestWaitEndsWhenTimeIsUp(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	s.Trust(func(integration.TrustAsked) integration.Report {
+		return apitest.Report(integration.Check{Name: integration.CheckWithExternalID, Outcome: integration.Fail, Reason: "AccessDenied"})
+	})
+	got := c.want(t, 5, "pi", "create", "x", "--customer-role-arn", roleARN, "--wait", "--wait-timeout", "50ms")
+	if !strings.Contains(got.err, "role ready, trust pending") || !strings.Contains(got.err, "AccessDenied") {
+		t.Errorf("got %q", got.err)
+	}
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rolebridge/rolebridge/api/client"
+	"github.com/rolebridge/rolebridge/api/wire"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+func newIntegrationValidate(s streams) *cobra.Command {
+	l, out := login{streams: s}, format("")
+	var wait waiting
+	c := &cobra.Command{
+		Use:   "validate <id>",
+		Short: "Prove the customer's trust policy.",
+		Long: `Prove the customer's trust policy, and print every check with what to change.
+
+The customer's role is assumed with the right external ID, and must refuse a wrong one and none. Exit code 0 means that
+trust is valid, 5 that it is not.`,
+		Example: examples(
+			`Prove provider integration "cspi-12345", and wait while a change of the policy spreads.`,
+			"rolebridge provider-integration validate cspi-12345 --environment env-abcdef --wait",
+		),
+		Args: exactly(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, environment, err := l.both()
+			if err != nil {
+				return err
+			}
+			if _, err := call(api.Read(c.Context(), environment, args[0])); err != nil {
+				return err // of another environment, or none
+			}
+			v, err := call(api.Validate(c.Context(), args[0], asked))
+			if err == nil && wait.on {
+				v, err = wait.until(c.Context(), s.err, api, v)
+			}
+			if err != nil {
+				return err
+			}
+			if err := printValidation(s.out, out, v); err != nil {
+				return err
+			}
+			return proved(v)
+		},
+	}
+	l.flags(c)
+	wait.flags(c, "Wait while trust is pending, with progress on standard error.")
+	out.flag(c)
+	return c
+}
+
+// asked is how long one request waits for news.
+const asked = 20 * time.Second
+
+// waiting is the wait for a proof of trust.
+type waiting struct {
+	on      bool
+	timeout time.Duration
+}
+
+func (w *waiting) flags(c *cobra.Command, use string) {
+	c.Flags().BoolVar(&w.on, "wait", false, use)
+	c.Flags().DurationVar(&w.timeout, "wait-timeout", 3*time.Minute, "How long to wait at most.")
+}
+
+// until follows the integration from v on until its trust is decided or time is up, and says each change of it.
+func (w *waiting) until(ctx context.Context, to io.Writer, api *client.Client, v wire.Validation) (wire.Validation, error) {
+	limited, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	said := ""
+	for {
+		if now := fmt.Sprintf("role %s, trust %s", v.Mapping.Status, v.Trust.Status); now != said {
+			said = now
+			fmt.Fprintln(to, now)
+		}
+		if decided(v) {
+			return v, nil
+		}
+		after, err := api.Validation(limited, v.Integration, v.Version, asked)
+		switch {
+		case ctx.Err() != nil:
+			return v, ctx.Err()
+		case limited.Err() != nil:
+			return v, nil // time is up: what is known is the answer
+		case err != nil:
+			return v, &called{err}
+		}
+		v = after
+	}
+}
+
+// trust waits for a proof and then prints the checks on standard error.
+func (w *waiting) trust(ctx context.Context, s streams, api *client.Client, id string) error {
+	v, err := call(api.Validation(ctx, id, 0, 0))
+	if err != nil {
+		return err
+	}
+	if v, err = w.until(ctx, s.err, api, v); err != nil {
+		return err
+	}
+	if err := printValidation(s.err, human, v); err != nil {
+		return err
+	}
+	return proved(v)
+}
+
+// decided reports whether waiting longer is of no use: pending and unknown trust are looked at again soon, and so is an
+// error of ours.
+func decided(v wire.Validation) bool {
+	switch v.Trust.Status {
+	case integration.TrustValid, integration.TrustInsecure, integration.TrustDenied:
+		return v.Settled
+	}
+	return v.Mapping.Status == integration.MappingFailed
+}
+
+// proved is the exit code of a validation.
+func proved(v wire.Validation) error {
+	if v.Trust.Status == integration.TrustValid {
+		return nil
+	}
+	return quiet(integration.CodeConflict)
+}
+
+func printValidation(to io.Writer, f format, v wire.Validation) error {
+	if f != human {
+		return f.document(to, v)
+	}
+	credentials := "allowed"
+	if !v.Credentials.Allowed {
+		credentials = "refused: " + v.Credentials.Reason
+	}
+	mapping := string(v.Mapping.Status)
+	if v.Mapping.Reason != "" {
+		mapping += ": " + v.Mapping.Reason
+	}
+	if err := object(to, []row{
+		{"ID", v.Integration},
+		{"Status", v.Status},
+		{"Platform Role", mapping},
+		{"Trust", string(v.Trust.Status)},
+		{"Credentials", credentials},
+	}); err != nil {
+		return err
+	}
+	if v.Trust.Report == nil {
+		return nil
+	}
+	var rows [][]string
+	for _, check := range v.Trust.Report.Checks {
+		rows = append(rows, []string{string(check.Name), string(check.Outcome), check.Reason})
+	}
+	if err := list(to, []string{"Check", "Outcome", "Reason"}, rows); err != nil {
+		return err
+	}
+	for _, check := range v.Trust.Report.Checks {
+		if check.Outcome == integration.Fail || check.Outcome == integration.Errored {
+			if text := cmp.Or(check.Remedy, check.Detail); text != "" {
+				fmt.Fprintf(to, "\n%s:\n  %s\n", check.Name, text)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/rolebridge/rolebridge/cloud/aws/policy"
+)
+
+// documents are what can be rendered, in the order of a set-up.
+func documents() []string {
+	return []string{"first-trust", "final-trust", "s3-sink", "s3-source", "dynamodb-sink", "dynamodb-source"}
+}
+
+func newPolicyRender(s streams) *cobra.Command {
+	var names policy.Names
+	var s3 policy.S3
+	var table policy.DynamoDB
+	var role, partition string
+	var ids []string
+	formats := make([]string, 0, len(policy.Formats()))
+	for _, f := range policy.Formats() {
+		formats = append(formats, string(f))
+	}
+	out := oneOfThese(formats...)
+	c := &cobra.Command{
+		Use:       "render <document>",
+		Short:     "Write a policy, ready to paste.",
+		Long:      "Write a policy, ready to paste: first-trust, final-trust, s3-sink, s3-source, dynamodb-sink or dynamodb-source.",
+		ValidArgs: documents(),
+		Example: examples(
+			"The trust policy that lets the platform in.",
+			"rolebridge policy render final-trust --platform-role arn:aws:iam::111122223333:role/cspi-12345 --external-id 123456-2312",
+			"What an S3 sink needs, as Terraform.",
+			"rolebridge policy render s3-sink --bucket orders --prefix topics --format terraform --role-name my-role --policy-name s3-sink",
+		),
+		Args: exactly(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s3.Partition, table.Partition = partition, partition
+			var d policy.Document
+			var err error
+			switch args[0] {
+			case "first-trust":
+				d = policy.FirstTrust()
+			case "final-trust":
+				d, err = policy.FinalTrust(role, ids...)
+			case "s3-sink":
+				d, err = policy.S3Sink(s3)
+			case "s3-source":
+				d, err = policy.S3Source(s3)
+			case "dynamodb-sink":
+				d, err = policy.DynamoDBSink(table)
+			case "dynamodb-source":
+				d, err = policy.DynamoDBSource(table)
+			default:
+				return usagef("%s: want one of %v", args[0], documents())
+			}
+			if err != nil {
+				return usage(err)
+			}
+			text, err := d.Render(policy.Format(out.value), names)
+			if err != nil {
+				return usage(err)
+			}
+			_, err = s.out.Write(text)
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&role, "platform-role", "", "final-trust: ARN of the platform's role.")
+	f.StringSliceVar(&ids, "external-id", nil, "final-trust: the external ID; two during a rotation.")
+	f.StringVar(&s3.Bucket, "bucket", "", "s3-…: the bucket.")
+	f.StringVar(&s3.Prefix, "prefix", "", "s3-…: where the objects are; empty is the whole bucket.")
+	f.StringVar(&table.Table, "table", "", "dynamodb-…: the table.")
+	f.StringVar(&table.Region, "region", "", "dynamodb-…: the table's region.")
+	f.StringVar(&table.Account, "account", "", "dynamodb-…: the table's account.")
+	f.StringVar(&partition, "partition", "aws", "aws, aws-cn or aws-us-gov.")
+	f.StringVar(&names.Role, "role-name", "", "Name of the customer's role, for every format but json.")
+	f.StringVar(&names.Policy, "policy-name", "", "Name of the inline policy, for every format but json.")
+	f.BoolVar(&names.RoleExists, "role-exists", false, "cli: change the role instead of creating it.")
+	f.Var(out, "format", "Output format: json, terraform, cloudformation or cli.")
+	return c
+}

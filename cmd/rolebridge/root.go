@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// streams is all that a verb sees of the world beside the network and the files that it is given.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+	env      func(string) string
+}
+
+// run runs one command line and returns its exit code.
+func run(ctx context.Context, args []string, s streams) int {
+	root := newRoot(s) //nolint:contextcheck // verbs have the context of ExecuteContext
+	root.SetArgs(args)
+	return report(root.ExecuteContext(ctx), s.err)
+}
+
+func newRoot(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "rolebridge",
+		Short: "Provider integrations whose trust is proved, and short-lived credentials for connectors",
+		Long: `Provider integrations whose trust is proved, and short-lived credentials for connectors.
+
+Verbs that ask the API take its address and an API key from flags or from the environment:
+  ROLEBRIDGE_URL, ROLEBRIDGE_KEY, ROLEBRIDGE_SECRET, ROLEBRIDGE_ENVIRONMENT
+
+Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 conflict or trust not valid, 6 over quota,
+7 try again later, 8 not authenticated.`,
+		SilenceUsage: true, SilenceErrors: true, Args: verb,
+		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.AddCommand(
+		newIntegration(s), newConnector(s), newPolicy(s), newTopics(s), newCredentials(s), newVersion(),
+		serveCommand(), healthcheckCommand(), keysetCommand(),
+	)
+	return root
+}
+
+// group is a command that has verbs and does nothing itself.
+func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Args: verb,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(verbs...)
+	return c
+}
+
+// verb refuses a word that is no verb of a group.
+func verb(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("unknown command %q for %q", args[0], c.CommandPath())
+	c.SuggestionsMinimumDistance = 2 // letters that may be wrong, as cobra has it
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		text += fmt.Sprintf("; did you mean %q?", like[0])
+	}
+	return usage(errors.New(text))
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/config"
+)
+
+func newTopics(s streams) *cobra.Command {
+	return group("topics", "Manage the topics of the contract.", newTopicsApply(s))
+}
+
+// envBrokers names the brokers where neither a flag nor a file does, as for other tools of Kafka.
+const envBrokers = "KAFKA_BROKERS"
+
+// appliedWithin bounds the work: a cluster that is away is reported and not waited for.
+const appliedWithin = 30 * time.Second
+
+func newTopicsApply(s streams) *cobra.Command {
+	var path, prefix string
+	var brokers []string
+	var partitions int32
+	var replication int16
+	c := &cobra.Command{
+		Use:   "apply",
+		Short: "Create the topics that are missing, and report where existing ones differ.",
+		Long: `Create the topics that are missing, and report where existing ones differ. No existing topic is changed: its settings may
+have been changed on purpose. Exit code 5 means that something differs.
+
+The settings are those of "serve": kafka.* and topics.* of the file and of the environment.`,
+		Example: examples(
+			"Create the topics on a cluster of three brokers.",
+			"rolebridge topics apply --brokers kafka-1:9092,kafka-2:9092 --replication 3",
+		),
+		Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			settings := app.Defaults()
+			if err := config.Load(path, os.Environ(), &settings); err != nil {
+				return usage(err)
+			}
+			if named := s.env(envBrokers); named != "" && path == "" {
+				settings.Kafka.Brokers = strings.Split(named, ",")
+			}
+			for name, set := range map[string]func(){
+				"brokers":     func() { settings.Kafka.Brokers = brokers },
+				"prefix":      func() { settings.Topics.Prefix = prefix },
+				"partitions":  func() { settings.Topics.Partitions = partitions },
+				"replication": func() { settings.Topics.Replication = replication },
+			} {
+				if c.Flags().Changed(name) {
+					set()
+				}
+			}
+			if err := settings.Kafka.Validate(); err != nil {
+				return usage(err)
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), appliedWithin)
+			defer cancel()
+			return apply(ctx, s, settings)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&path, "config", "c", "", "YAML file with settings.")
+	f.StringSliceVar(&brokers, "brokers", nil, "Brokers to start from, host:port (default $"+envBrokers+", else kafka.brokers).")
+	f.StringVar(&prefix, "prefix", "", "How the topics' names begin (default topics.prefix).")
+	f.Int32Var(&partitions, "partitions", 0, "Partitions of each topic, which cannot be changed later (default topics.partitions).")
+	f.Int16Var(&replication, "replication", 0, "Replication factor; -1 is the brokers' default (default topics.replication).")
+	return c
+}
+
+func apply(ctx context.Context, s streams, settings app.Config) error {
+	topics := settings.Topics.Names()
+	if err := topics.Check(); err != nil {
+		return usage(err)
+	}
+	opts, err := settings.Kafka.Options()
+	if err != nil {
+		return usage(err)
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return usage(err)
+	}
+	defer client.Close()
+	// A wrong password shows here at once; later calls would try again until time is up.
+	if err := client.Ping(ctx); err != nil {
+		return &called{fmt.Errorf("kafka: %w", err)}
+	}
+	done, err := events.Apply(ctx, kadm.NewClient(client), topics, settings.Topics.Replication)
+	for _, name := range done.Created {
+		fmt.Fprintf(s.out, "Created topic %q.\n", name)
+	}
+	if err != nil {
+		return &called{err}
+	}
+	for _, d := range done.Drifts {
+		fmt.Fprintf(s.out, "Differs: %s.\n", d)
+	}
+	if len(done.Drifts) > 0 {
+		return quiet(integration.CodeConflict)
+	}
+	if len(done.Created) == 0 {
+		fmt.Fprintln(s.out, "All topics are as they should be.")
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/api/apitest"
+	"github.com/rolebridge/rolebridge/creds"
+)
+
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestAConnectorIsBoundListedAndUnbound(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	i, _ := create(t, c, "--customer-role-arn", roleARN)
+	if got := c.want(t, 0, "connector", "list", i.ID); got.out != "None found.\n" {
+		t.Errorf("got %q", got.out)
+	}
+	var b bound
+	if err := json.Unmarshal([]byte(c.want(t, 0, "connector", "bind", i.ID, "lcc-1", "-o", "json").out), &b); err != nil {
+		t.Fatal(err)
+	}
+	if b.Connector != "lcc-1" || b.Integration != i.ID || len(b.Token) < 43 {
+		t.Errorf("got %+v", b)
+	}
+	people := c.want(t, 0, "connector", "bind", i.ID, "lcc-2")
+	if !strings.Contains(people.out, "| Token ") || !strings.Contains(people.err, creds.EnvTokenFile) {
+		t.Errorf("got %q and %q", people.out, people.err)
+	}
+	var uses []use
+	if err := json.Unmarshal([]byte(c.want(t, 0, "connector", "list", i.ID, "-o", "json").out), &uses); err != nil {
+		t.Fatal(err)
+	}
+	if len(uses) != 2 || uses[0].Connector != "lcc-1" || uses[0].BoundBy != "u-admin-a" {
+		t.Errorf("got %+v", uses)
+	}
+	if got := c.want(t, 0, "pi", "describe", i.ID); !strings.Contains(got.out, "ACTIVE") || !strings.Contains(got.out, "/connector=lcc-2") {
+		t.Errorf("got %s", got.out)
+	}
+	c.want(t, 5, "connector", "bind", i.ID, "lcc-1")
+	c.want(t, 0, "connector", "unbind", i.ID, "lcc-1")
+	c.want(t, 4, "connector", "unbind", i.ID, "lcc-1")
+}
+
+func TestAKeyFileStandsInForTheEnvironment(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := &cli{}
+	c.want(t, 0, "pi", "list", "--url", s.URL, "--environment", "env-abcdef", "--key-file", file(t, "key", apitest.Admin+":"+apitest.Secret+"\n"))
+	got := c.want(t, 2, "pi", "list", "--url", s.URL, "--environment", "env-abcdef", "--key-file", file(t, "key", apitest.Secret))
+	if strings.Contains(got.err, apitest.Secret) {
+		t.Errorf("the secret is in %q", got.err)
+	}
+}
+
+func TestCredentialsAreThoseOfACredentialProcess(t *testing.T) {
+	t.Parallel()
+	broker := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Header.Get("Authorization") != "token" {
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"code":"unauthenticated","message":"the token is not valid"}`))
+			return
+		}
+		_, _ = w.Write([]byte(`{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":"2030-01-01T00:00:00Z"}`))
+	}))
+	defer broker.Close()
+	c := &cli{env: map[string]string{creds.EnvURL: broker.URL}}
+	var session map[string]any
+	if err := json.Unmarshal([]byte(c.want(t, 0, "credentials", "--token-file", file(t, "token", "token\n")).out), &session); err != nil {
+		t.Fatal(err)
+	}
+	if session["Version"] != 1.0 || session["AccessKeyId"] != "A" || session["SessionToken"] != "T" {
+		t.Errorf("got %v", session)
+	}
+	if got := c.want(t, 8, "credentials", "--token-file", file(t, "token", "wrong-one")); strings.Contains(got.err, "wrong-one") {
+		t.Errorf("the token is in %q", got.err)
+	}
+	c.want(t, 2, "credentials")
+	(&cli{}).want(t, 2, "credentials")
+}
+
+func TestTopicsAreMadeAndDriftIsReported(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	args := []string{"topics", "apply", "--brokers", strings.Join(cluster.ListenAddrs(), ","), "--prefix", "x.", "--partitions", "2", "--replication", "1"}
+	c := &cli{}
+	if got := c.want(t, 0, args...); !strings.Contains(got.out, `Created topic "x.state".`) {
+		t.Errorf("got %q", got.out)
+	}
+	if got := c.want(t, 0, args...); !strings.Contains(got.out, "All topics are as they should be.") {
+		t.Errorf("got %q", got.out)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: new("1000")}}, "x.events"); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.want(t, 5, args...); !strings.Contains(got.out, "Differs: x.events: retention.ms is 1000, want 2592000000.") {
+		t.Errorf("got %q", got.out)
+	}
+	c.want(t, 2, "topics", "apply", "--brokers", "x:1", "--partitions", "0")
+}
+
+func TestPolicyVerbsFitIntoCI(t *testing.T) {
+	t.Parallel()
+	c := &cli{}
+	const platform = "arn:aws:iam::111122223333:role/cspi-12345"
+	final := c.want(t, 0, "policy", "render", "final-trust", "--platform-role", platform, "--external-id", "an-external-id").out
+	good := file(t, "trust.json", final)
+	wide := file(t, "wide.json", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`)
+	expect := []string{"--platform-role", platform, "--external-id", "an-external-id"}
+
+	if got := c.want(t, 0, append([]string{"policy", "lint", good}, expect...)...); !strings.Contains(got.out, "nothing to complain about") {
+		t.Errorf("got %s", got.out)
+	}
+	if got := c.want(t, 5, append([]string{"policy", "lint", good, wide}, expect...)...); !strings.Contains(got.out, "wide.json:1:") || !strings.Contains(got.out, "[wildcard-principal]") {
+		t.Errorf("got %s", got.out)
+	}
+	c.want(t, 0, append([]string{"policy", "lint", wide, "--fail-on", "never"}, expect...)...)
+	narrow := file(t, "narrow.json", strings.Replace(final, "sts:TagSession", "sts:SetSourceIdentity", 1))
+	c.want(t, 0, append([]string{"policy", "lint", narrow}, expect...)...)
+	c.want(t, 5, append([]string{"policy", "lint", narrow, "--fail-on", "warning"}, expect...)...)
+	for _, form := range []string{"json", "sarif"} {
+		if got := c.want(t, 5, "policy", "lint", wide, "--format", form); !json.Valid([]byte(got.out)) {
+			t.Errorf("%s: got %s", form, got.out)
+		}
+	}
+	c.stdin = final
+	c.want(t, 0, append([]string{"policy", "lint", "-"}, expect...)...)
+
+	c.want(t, 0, "policy", "evaluate", good, "--principal", platform, "--external-id", "an-external-id")
+	c.want(t, 3, "policy", "evaluate", good, "--principal", platform)
+	c.want(t, 3, "policy", "evaluate", good, "--principal", platform, "--external-id", "another", "--format", "json")
+	c.want(t, 2, "policy", "evaluate", good, "--principal", "somebody")
+	c.want(t, 2, "policy", "evaluate", file(t, "broken.json", "{"), "--principal", platform)
+	c.want(t, 2, "policy", "evaluate", "no-such-file", "--principal", platform)
+
+	question, err := json.Marshal(map[string]any{"trustPolicy": json.RawMessage(final), "principalArn": platform, "externalId": "an-external-id"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.stdin = string(question) + "\nnot a question\n"
+	answers := strings.Split(strings.TrimSpace(c.want(t, 0, "policy", "evaluate", "--batch").out), "\n")
+	if len(answers) != 2 || !strings.Contains(answers[0], `"decision":"allow"`) || !strings.Contains(answers[1], `"decision":"invalid"`) {
+		t.Errorf("got %q", answers)
+	}
+
+	c.want(t, 2, "policy", "render", "something")
+	c.want(t, 2, "policy", "render", "s3-sink", "--bucket", "No_Bucket")
+	for _, form := range []string{"json", "terraform", "cloudformation", "cli"} {
+		got := c.want(t, 0, "policy", "render", "s3-sink", "--bucket", "orders", "--format", form, "--role-name", "r", "--policy-name", "p")
+		if !strings.Contains(got.out, "arn:aws:s3:::orders") {
+			t.Errorf("%s: got %s", form, got.out)
+		}
+	}
+}
+
+func TestEveryVerbHasHelpWithAnExample(t *testing.T) {
+	t.Parallel()
+	c := &cli{}
+	for _, verb := range []string{
+		"pi create", "pi list", "pi describe", "pi update", "pi validate", "pi delete", "connector bind", "connector unbind",
+		"connector list", "credentials", "topics apply", "policy lint", "policy evaluate", "policy render",
+	} {
+		if got := c.want(t, 0, append(strings.Fields(verb), "--help")...); !strings.Contains(got.out, "Examples:") {
+			t.Errorf("%s: got %s", verb, got.out)
+		}
+	}
+	if got := c.want(t, 0, "version"); !strings.HasPrefix(got.out, "rolebridge ") {
+		t.Errorf("got %q", got.out)
+	}
+}
