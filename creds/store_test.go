@@ -50,6 +50,8 @@ func openRedis(t testing.TB, address string, change ...func(*creds.RedisConfig))
 		t.Fatal(err)
 	}
 	s := newRedis(t, address, sealer, change...)
+	wake, stop := s.Watch(credstest.NewKey(99))
+	defer stop()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -59,8 +61,6 @@ func openRedis(t testing.TB, address string, change ...func(*creds.RedisConfig))
 			t.Errorf("the store stopped with %v", err)
 		}
 	})
-	wake, stop := s.Watch(credstest.NewKey(99))
-	defer stop()
 	select {
 	case <-wake: // all who watch are woken when the subscription begins
 	case <-time.After(10 * time.Second):
