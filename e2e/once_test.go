@@ -29,7 +29,7 @@ type producer struct {
 func (w *world) producer() *producer {
 	w.t.Helper()
 	// librdkafka's own partitioner (CRC32), so that most organizations are not sent to their home partition.
-	cmd := exec.CommandContext(w.t.Context(), testenv.Kcat(w.t), "-P", "-b", w.kafka.Address(), "-t", w.topics.Commands(), "-K", "\t",
+	cmd := exec.CommandContext(w.t.Context(), testenv.Kcat(w.t), "-P", "-E", "-b", w.kafka.Address(), "-t", w.topics.Commands(), "-K", "\t",
 		"-H", "content-type=application/cloudevents+json", "-X", "enable.idempotence=true", "-X", "partitioner=consistent",
 		"-X", "message.timeout.ms=120000", "-X", "linger.ms=5", "-X", "log.connection.close=false")
 	p := &producer{t: w.t, cmd: cmd}
