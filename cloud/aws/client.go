@@ -12,6 +12,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 )
 
 // Bounds of a call's time-out. STS answers within tens of milliseconds; IAM within a second or two.
@@ -75,6 +76,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Credentials != nil {
 		options = append(options, config.WithCredentialsProvider(cfg.Credentials))
 	}
+	options = append(options, config.WithLogger(logging.Nop{})) // it writes to standard error, and what it says we return
 	loaded, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return nil, fmt.Errorf("aws: %w", err)
@@ -108,7 +110,7 @@ func (c *Client) on(transport *http.Transport) *Client {
 	next := *c
 	next.transport = transport
 	next.sdk.HTTPClient = &http.Client{
-		Transport: transport,
+		Transport: FromMemory(transport),
 		// A redirect would carry the signature of one host to another.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

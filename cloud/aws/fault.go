@@ -124,10 +124,8 @@ func asFault(op string, err error) error {
 		out.Code = CodeCanceled
 	case errors.As(err, &unsent):
 		out.Code = CodeUnreachable
-	case errors.As(err, &answer):
-		out.Fault, out.Code = faultOfStatus(answer.HTTPStatusCode()), CodeBadAnswer
-	case errors.As(err, &garbled):
-		out.Code = CodeBadAnswer
+	case errors.As(err, &answer), errors.As(err, &garbled):
+		out.Code = CodeBadAnswer // whatever its status: what it said could not be read
 	default:
 		out.Code = CodeUnreachable
 	}

@@ -80,6 +80,7 @@ func TestAnswersThatAreNotOfAWS(t *testing.T) {
 		"a proxy's 502":                {502, "<html>bad gateway</html>", cloud.FaultUnavailable, "UnknownError"},
 		"a 429 of unknown code":        {429, refusal("Odd", "m"), cloud.FaultThrottled, "Odd"},
 		"a 418 of unknown code":        {418, refusal("Odd", "m"), cloud.FaultInvalid, "Odd"},
+		"a 403 cut short":              {403, "<ErrorResponse><Error><Co", cloud.FaultUnavailable, aws.CodeBadAnswer},
 		"a success that is no XML":     {200, "hello", cloud.FaultUnavailable, aws.CodeBadAnswer},
 		"a success that holds nothing": {200, "<AssumeRoleResponse><AssumeRoleResult></AssumeRoleResult></AssumeRoleResponse>", cloud.FaultUnavailable, aws.CodeBadAnswer},
 		"a redirect":                   {307, "", cloud.FaultUnavailable, "UnknownError"},

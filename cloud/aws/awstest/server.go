@@ -7,6 +7,8 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"github.com/rolebridge/rolebridge/cloud/aws"
 )
 
 // Static is a fixed key.
@@ -21,7 +23,7 @@ func IAM(t testing.TB, endpoint string, who sdk.CredentialsProvider) *iam.Client
 	t.Cleanup(transport.CloseIdleConnections)
 	return iam.NewFromConfig(sdk.Config{
 		Region: Region, BaseEndpoint: &endpoint, Credentials: who,
-		HTTPClient: &http.Client{Transport: transport}, Retryer: func() sdk.Retryer { return sdk.NopRetryer{} },
+		HTTPClient: &http.Client{Transport: aws.FromMemory(transport)}, Retryer: func() sdk.Retryer { return sdk.NopRetryer{} },
 	})
 }
 

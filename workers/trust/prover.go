@@ -1,0 +1,96 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rolebridge/rolebridge/cloud"
+	"github.com/rolebridge/rolebridge/cloud/aws"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// Claim is what is to be proved about one integration.
+type Claim struct {
+	Integration integration.ID
+	Config      integration.Config
+	// Platform is the ARN of the platform's role, which is the first hop.
+	Platform   string
+	ExternalID string
+}
+
+// Prover tries trust policies. Safe for concurrent use; one per process, since it limits the calls into an account.
+type Prover struct {
+	config  ProverConfig
+	client  *aws.Client
+	limits  *limits
+	metrics *metrics
+}
+
+// NewProver returns a prover that asks as client, which must be the validator's own identity.
+func NewProver(c ProverConfig, client *aws.Client, reg prometheus.Registerer) (*Prover, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m := newMetrics(reg)
+	limits, err := newLimits(c, m)
+	if err != nil {
+		return nil, fmt.Errorf("trust: %w", err)
+	}
+	return &Prover{config: c, client: client, limits: limits, metrics: m}, nil
+}
+
+// Prove makes all checks of one claim, within the configured budget. The only error is that of ctx when it is canceled;
+// everything else is in the report.
+func (p *Prover) Prove(ctx context.Context, claim Claim) (integration.Report, error) {
+	fresh, done := p.client.Fresh()
+	defer done()
+	budget, cancel := context.WithTimeout(ctx, p.config.Budget)
+	defer cancel()
+	began := now()
+	checks := newProof(p, fresh, claim).run(budget)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return integration.Report{}, ctx.Err()
+	}
+	report := integration.Report{StartedAt: began, FinishedAt: now(), Checks: checks}
+	p.metrics.count(report)
+	return report, nil
+}
+
+// now is in milliseconds, as times are on Kafka.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+// tryOn makes one call and repeats it while its error is temporary. account is that of the customer whom the call
+// touches; empty when it is ours.
+func tryOn[T any](ctx context.Context, p *Prover, account string, call func(context.Context) (T, error)) (T, error) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = p.config.FirstPause, 16*p.config.FirstPause
+	var last error
+	out, err := backoff.Retry(ctx, func() (out T, err error) {
+		if account != "" {
+			if err := p.limits.turn(ctx, account); err != nil {
+				last = err
+				return out, backoff.Permanent(err)
+			}
+		}
+		out, err = call(ctx)
+		last = err
+		var e *cloud.Error
+		switch {
+		case err == nil:
+			return out, nil
+		case errors.As(err, &e) && e.Temporary() && e.Fault != cloud.FaultExpired:
+			p.metrics.retries.Inc()
+			return out, err
+		}
+		return out, backoff.Permanent(err)
+	}, backoff.WithBackOff(pause), backoff.WithMaxTries(p.config.Tries), backoff.WithMaxElapsedTime(p.config.Budget))
+	if err != nil && last != nil {
+		err = last // the cloud's word, not that of the loop around it
+	}
+	return out, err
+}

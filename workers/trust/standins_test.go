@@ -1,0 +1,102 @@
+package trust_test
+
+import (
+	"strings"
+	"testing"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rolebridge/rolebridge/cloud/aws"
+	"github.com/rolebridge/rolebridge/cloud/aws/awstest"
+	"github.com/rolebridge/rolebridge/cloud/aws/policy"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/testenv"
+)
+
+// elsewhere is a stand-in for AWS that runs in a process of its own, with the platform's role made in it.
+type elsewhere struct {
+	endpoint string
+	owner    sdk.CredentialsProvider // of the customer's account
+	client   *aws.Client
+	claim    trustClaim
+}
+
+type trustClaim struct{ platform, customer string }
+
+func newElsewhere(t *testing.T, endpoint, platformAccount, customerAccount string, owner sdk.CredentialsProvider) *elsewhere {
+	t.Helper()
+	user := awstest.MiniStackUser(t, endpoint, platformAccount, "validator-"+customerAccount)
+	name := "customer-" + customerAccount
+	e := &elsewhere{endpoint: endpoint, owner: owner}
+	e.claim.customer = "arn:aws:iam::" + customerAccount + ":role/" + name
+	roles, err := aws.NewPlatform(t.Context(), aws.PlatformConfig{
+		Config:   aws.Config{Region: awstest.Region, Endpoint: endpoint, Credentials: awstest.Static(platformAccount, "test")},
+		Accounts: []aws.Account{{ID: platformAccount}}, Identities: []string{user.ARN},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(roles.Close)
+	spec := aws.RoleSpec{Name: "cspi-" + customerAccount, Organization: "o-1", Customer: e.claim.customer}
+	if e.claim.platform, err = roles.EnsureRole(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	e.client = open(t, aws.Config{Region: awstest.Region, Endpoint: endpoint, Credentials: user.Key})
+	return e
+}
+
+// prove sets the customer's trust policy and proves it.
+func (e *elsewhere) prove(t *testing.T, trust string) integration.Report {
+	t.Helper()
+	_, name, _ := strings.Cut(e.claim.customer, ":role/")
+	client := awstest.IAM(t, e.endpoint, e.owner)
+	if _, err := client.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust}); err != nil {
+		if _, err := client.UpdateAssumeRolePolicy(t.Context(), &iam.UpdateAssumeRolePolicyInput{RoleName: &name, PolicyDocument: &trust}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := claim()
+	c.Platform, c.Config.Customer = e.claim.platform, e.claim.customer
+	return prove(t, newProver(t, e.client, prometheus.NewRegistry()), c)
+}
+
+func TestMiniStackProvesARightAndAnInsecurePolicy(t *testing.T) {
+	t.Parallel()
+	theirs := testenv.Account(t)
+	e := newElsewhere(t, testenv.MiniStack(t), testenv.Account(t), theirs, awstest.Static(theirs, "test"))
+	final, err := policy.FinalTrust(e.claim.platform, rightID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := strings.ReplaceAll(statements(assumeFreely, tagFreely), platform, e.claim.platform)
+	for _, c := range []struct {
+		name, trust, outcomes string
+		verdict               integration.Verdict
+	}{
+		{"the final policy", string(final.JSON()), "PPPPPPPP", integration.VerdictClean},
+		{"no condition", free, "PPPFFPPP", integration.VerdictInsecure},
+		{"deny all", string(policy.FirstTrust().JSON()), "PPFPPSSS", integration.VerdictRefused},
+	} {
+		report := e.prove(t, c.trust)
+		if got := outcomes(report); got != c.outcomes || report.Verdict() != c.verdict {
+			t.Errorf("%s: got %s, %s, want %s, %s\n%s", c.name, got, report.Verdict(), c.outcomes, c.verdict, table(report))
+		}
+	}
+}
+
+func TestMotoIsInsecureWhateverThePolicySays(t *testing.T) {
+	t.Parallel()
+	const motoAccount = "123456789012" // of every key that moto has not made itself
+	e := newElsewhere(t, testenv.Moto(t), motoAccount, testenv.Account(t), awstest.Static("any", "any"))
+	final, err := policy.FinalTrust(e.claim.platform, rightID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := e.prove(t, string(final.JSON()))
+	if report.Outcome(integration.CheckWithoutID) != integration.Fail || report.Verdict() != integration.VerdictInsecure {
+		t.Errorf("refuse-without-external-id %s, verdict %s, want FAIL, insecure\n%s",
+			report.Outcome(integration.CheckWithoutID), report.Verdict(), table(report))
+	}
+}
