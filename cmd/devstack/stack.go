@@ -129,7 +129,7 @@ func (s *stack) openKafka(ctx context.Context) error {
 }
 
 func topics() app.Topics {
-	return app.Topics{Prefix: events.DefaultPrefix, Partitions: 4, Replication: 1}
+	return app.Topics{Prefix: events.DefaultPrefix, Partitions: events.DefaultPartitions, Replication: 1}
 }
 
 func (s *stack) openRedis(context.Context) error {
@@ -197,6 +197,9 @@ func (s *stack) buildRoles(ctx context.Context) error {
 	}
 	c.API.Listen, c.Broker.Listen, c.Telemetry.Listen = s.address(0), s.address(1), s.address(4)
 	c.API.KeysFile, c.Broker.KeysetFile = keys, keyset
+	if s.options.port != 0 {
+		c.API.CredentialsURL = "http://" + c.Broker.Listen + creds.Path
+	}
 	c.Lifecycle.Instance, c.Lifecycle.Fresh = "devstack", true
 	c.StopWithin = 10 * time.Second
 	var err error
@@ -249,5 +252,5 @@ func (s *stack) envFile() error {
 }
 
 func (s *stack) credentialsURL() string {
-	return "http://" + s.roles.Addresses()["broker"] + app.CredentialsPath
+	return "http://" + s.roles.Addresses()["broker"] + creds.Path
 }

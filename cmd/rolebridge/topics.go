@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,23 +13,17 @@ import (
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
-	"github.com/rolebridge/rolebridge/internal/config"
 )
 
 func newTopics(s streams) *cobra.Command {
 	return group("topics", "Manage the topics of the contract.", newTopicsApply(s))
 }
 
-// envBrokers names the brokers where neither a flag nor a file does, as for other tools of Kafka.
-const envBrokers = "KAFKA_BROKERS"
-
 // appliedWithin bounds the work: a cluster that is away is reported and not waited for.
 const appliedWithin = 30 * time.Second
 
 func newTopicsApply(s streams) *cobra.Command {
-	var path, prefix string
-	var brokers []string
-	var partitions int32
+	var settings kafkaFlags
 	var replication int16
 	c := &cobra.Command{
 		Use:   "apply",
@@ -45,37 +38,20 @@ The settings are those of "serve": kafka.* and topics.* of the file and of the e
 		),
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			settings := app.Defaults()
-			if err := config.Load(path, os.Environ(), &settings); err != nil {
-				return usage(err)
+			settings, err := settings.settings(c, s, os.Environ())
+			if err != nil {
+				return err
 			}
-			if named := s.env(envBrokers); named != "" && path == "" {
-				settings.Kafka.Brokers = strings.Split(named, ",")
-			}
-			for name, set := range map[string]func(){
-				"brokers":     func() { settings.Kafka.Brokers = brokers },
-				"prefix":      func() { settings.Topics.Prefix = prefix },
-				"partitions":  func() { settings.Topics.Partitions = partitions },
-				"replication": func() { settings.Topics.Replication = replication },
-			} {
-				if c.Flags().Changed(name) {
-					set()
-				}
-			}
-			if err := settings.Kafka.Validate(); err != nil {
-				return usage(err)
+			if c.Flags().Changed("replication") {
+				settings.Topics.Replication = replication
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), appliedWithin)
 			defer cancel()
 			return apply(ctx, s, settings)
 		},
 	}
-	f := c.Flags()
-	f.StringVarP(&path, "config", "c", "", "YAML file with settings.")
-	f.StringSliceVar(&brokers, "brokers", nil, "Brokers to start from, host:port (default $"+envBrokers+", else kafka.brokers).")
-	f.StringVar(&prefix, "prefix", "", "How the topics' names begin (default topics.prefix).")
-	f.Int32Var(&partitions, "partitions", 0, "Partitions of each topic, which cannot be changed later (default topics.partitions).")
-	f.Int16Var(&replication, "replication", 0, "Replication factor; -1 is the brokers' default (default topics.replication).")
+	settings.add(c)
+	c.Flags().Int16Var(&replication, "replication", 0, "Replication factor; -1 is the brokers' default (default topics.replication).")
 	return c
 }
 

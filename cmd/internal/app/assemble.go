@@ -118,12 +118,9 @@ func (a *App) broker(ctx context.Context, table *events.Table) error {
 	}
 	a.work("broker", b.Run)
 	mux := http.NewServeMux()
-	mux.Handle(CredentialsPath, b.Handler())
+	mux.Handle(creds.Path, b.Handler())
 	return a.listen(ctx, "broker", a.config.Broker.Listen, mux)
 }
-
-// CredentialsPath is where the broker answers in the AWS container-credentials protocol.
-const CredentialsPath = "/v1/credentials"
 
 // store is what the broker's replicas share.
 func (a *App) store() (creds.Store, error) {

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+func newOrganization(s streams) *cobra.Command {
+	return group("organization", "Manage organizations, as the platform's control plane.", newOrganizationCreate(s), newOrganizationConfigure(s))
+}
+
+// platformActor is who asks: the verbs below speak to Kafka, and whoever may do that may name any actor.
+const platformActor integration.Principal = "platform:cli"
+
+// answeredWithin bounds the wait for a decision.
+const answeredWithin = 30 * time.Second
+
+func newOrganizationCreate(s streams) *cobra.Command {
+	var admin string
+	var settings kafkaFlags
+	c := &cobra.Command{
+		Use:   "create <organization>",
+		Short: "Create an organization and its first administrator.",
+		Long: `Create an organization and its first administrator. This is a command of the platform itself: it is written to Kafka, and
+needs the right to write to the commands topic.`,
+		Example: examples(
+			"Create an organization; the API key of u-admin may then do everything in it.",
+			"rolebridge organization create org-1 --admin u-admin --brokers kafka-1:9092",
+		),
+		Args: exactly(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return settings.ask(c, s, integration.OrganizationID(args[0]), integration.CreateOrganization{Admin: integration.Principal(admin)})
+		},
+	}
+	settings.add(c)
+	c.Flags().StringVar(&admin, "admin", "", "Principal that becomes OrganizationAdmin, e.g. u-admin.")
+	_ = c.MarkFlagRequired("admin") // the flag exists
+	return c
+}
+
+func newOrganizationConfigure(s streams) *cobra.Command {
+	var quota int
+	var insecure string
+	var settings kafkaFlags
+	c := &cobra.Command{
+		Use:   "configure <organization>",
+		Short: "Change an organization's quota, or what becomes of insecure roles.",
+		Example: examples(
+			"Let an organization have 500 integrations.",
+			"rolebridge organization configure org-1 --quota 500",
+		),
+		Args: exactly(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ask := integration.ConfigureOrganization{InsecureRoles: integration.InsecureRoles(insecure)}
+			if c.Flags().Changed("quota") {
+				ask.IntegrationQuota = &quota
+			}
+			return settings.ask(c, s, integration.OrganizationID(args[0]), ask)
+		},
+	}
+	settings.add(c)
+	c.Flags().IntVar(&quota, "quota", 0, "Integrations allowed across all clouds.")
+	c.Flags().StringVar(&insecure, "insecure-roles", "", "Roles that admit us without their external ID: block or warn.")
+	return c
+}
+
+// ask sends a command to Kafka and waits for its answer, which it prints.
+func (k *kafkaFlags) ask(c *cobra.Command, s streams, o integration.OrganizationID, ask integration.Ask) error {
+	settings, err := k.settings(c, s, os.Environ())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), answeredWithin)
+	defer cancel()
+	answer, err := askKafka(ctx, settings, integration.Command{
+		Source: "/rolebridge/cli", ID: uuid.NewString(), Organization: o, Actor: platformActor, Time: time.Now(), Ask: ask,
+	})
+	if err != nil {
+		return err
+	}
+	if refused, ok := answer.Fact.(integration.Refused); ok {
+		return &exit{refused.Code.Answer().Exit, &refused.Refusal}
+	}
+	_, err = fmt.Fprintf(s.out, "%s: %s, version %d\n", o, answer.Fact.Type(), answer.Version)
+	return err
+}
+
+// askKafka writes a command and reads events from before it was written until one answers it.
+func askKafka(ctx context.Context, settings app.Config, cmd integration.Command) (integration.Event, error) {
+	options, err := settings.Kafka.Options()
+	if err != nil {
+		return integration.Event{}, usage(err)
+	}
+	cl, err := kgo.NewClient(append(options, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+	if err != nil {
+		return integration.Event{}, err
+	}
+	defer cl.Close()
+	topics := settings.Topics.Names()
+	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topics.Events())
+	if err != nil {
+		return integration.Event{}, fmt.Errorf("reach Kafka: %w", err)
+	}
+	if err := ends.Error(); err != nil {
+		return integration.Event{}, fmt.Errorf("topic %s: %w; create it with `rolebridge topics apply`", topics.Events(), err)
+	}
+	// What the topics are like counts, not what this command line was told.
+	topics.Partitions = int32(len(ends[topics.Events()])) //nolint:gosec // at most 1000
+	codec, err := events.NewCodec(topics)
+	if err != nil {
+		return integration.Event{}, err
+	}
+	record, err := codec.CommandRecord(cmd)
+	if err != nil {
+		return integration.Event{}, usage(err)
+	}
+	end, _ := ends.Lookup(topics.Events(), record.Partition)
+	cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topics.Events(): {record.Partition: kgo.NewOffset().At(end.Offset)}})
+	if err := cl.ProduceSync(ctx, record).FirstErr(); err != nil {
+		return integration.Event{}, fmt.Errorf("write the command: %w", err)
+	}
+	for {
+		fetches := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return integration.Event{}, &exit{integration.CodeTimeout.Answer().Exit, fmt.Errorf(
+				"command %s was written, and not answered within %v: is the role lifecycle running?", cmd.ID, answeredWithin)}
+		}
+		if err := fetches.Err(); err != nil {
+			return integration.Event{}, err
+		}
+		for _, r := range fetches.Records() {
+			if e, err := codec.Event(r); err == nil && e.Answers != nil && e.Answers.ID == cmd.ID && e.Answers.Source == cmd.Source {
+				return e, nil
+			}
+		}
+	}
+}
