@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 var topics = events.Topics{Prefix: "t.", Partitions: 4}
@@ -19,7 +20,7 @@ const org = integration.OrganizationID("org-1")
 
 // bench decides records on one partition without Kafka: what a batch writes is fed back as the log.
 type bench struct {
-	t      *testing.T
+	t      testing.TB
 	codec  *events.Codec
 	d      *decider
 	p      *partition
@@ -27,9 +28,10 @@ type bench struct {
 	now    time.Time
 	serial int
 	log    []*kgo.Record // all that was written, in order
+	in     []*kgo.Record
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	codec, err := events.NewCodec(topics)
 	if err != nil {
@@ -55,12 +57,8 @@ func (b *bench) at(records ...*kgo.Record) []*kgo.Record {
 func (b *bench) decide(records ...*kgo.Record) []*kgo.Record {
 	b.t.Helper()
 	batch := b.d.begin(b.p)
-	for _, r := range records {
-		if err := batch.add(r); err != nil {
-			b.t.Fatal(err)
-		}
-	}
-	out, err := batch.records(b.now)
+	batch.in = records
+	out, err := batch.decide(b.now)
 	if err != nil {
 		b.t.Fatal(err)
 	}

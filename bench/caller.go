@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/rolebridge/rolebridge/creds"
+)
+
+// caller reads over one connection, one read at a time. It is far cheaper than net/http's client, which would use more of
+// the machine than the servers that are compared.
+type caller struct {
+	conn     net.Conn
+	answers  *bufio.Reader
+	requests [][]byte
+	body     []byte
+	took     []time.Duration
+}
+
+func dial(ctx context.Context, address string, first int) (*caller, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	c := &caller{conn: conn, answers: bufio.NewReaderSize(conn, 8<<10), body: make([]byte, 8<<10), took: make([]time.Duration, 0, 1<<17)}
+	for n := range readConnectors {
+		c.requests = append(c.requests, fmt.Appendf(nil,
+			"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nAuthorization: %s\r\n\r\n",
+			creds.Path, address, connectorToken((first+n)%readConnectors)))
+	}
+	return c, nil
+}
+
+// read asks for one session after the other until the time is over.
+func (c *caller) read(until time.Time) error {
+	for n := 0; ; n++ {
+		begin := time.Now()
+		if begin.After(until) {
+			return nil
+		}
+		if _, err := c.conn.Write(c.requests[n%len(c.requests)]); err != nil {
+			return err
+		}
+		if err := c.answer(); err != nil {
+			return err
+		}
+		c.took = append(c.took, time.Since(begin))
+	}
+}
+
+var (
+	statusOK      = []byte("HTTP/1.1 200 ")
+	contentLength = []byte("Content-Length: ")
+)
+
+// answer reads one answer, which must be a 200 with a length.
+func (c *caller) answer() error {
+	line, err := c.answers.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(line, statusOK) {
+		return fmt.Errorf("answer %q", line)
+	}
+	length := -1
+	for {
+		if line, err = c.answers.ReadSlice('\n'); err != nil {
+			return err
+		}
+		if len(line) <= 2 {
+			break
+		}
+		if value, ok := bytes.CutPrefix(line, contentLength); ok {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return err
+			}
+		}
+	}
+	if length <= 0 || length > len(c.body) {
+		return fmt.Errorf("answer of %d bytes", length)
+	}
+	_, err = io.ReadFull(c.answers, c.body[:length])
+	return err
+}

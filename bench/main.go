@@ -1,0 +1,129 @@
+// Command bench measures rolebridge beside a baseline, in the same run on the same servers, and prints one JSON line for
+// each benchmark:
+//
+//	go run ./bench [-only lifecycle,restore] [-cpuprofile file]
+//
+// It is not a test: it fails when what was measured is wrong (a record lost, an answer refused), never because it is slow.
+// Nor do its absolute numbers say much: load, servers and what is measured share one machine. The ratios are what to
+// watch.
+//
+// The life of a number: each benchmark runs some rounds, in which ours and the baseline take turns, and reports medians.
+// It uses the Kafka that ROLEBRIDGE_TEST_KAFKA names, else one of its own, which ends with it. All of it takes less than
+// five minutes on two cores.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Result is one line of output. Ratio is ours to the baseline's, in the same unit.
+type Result struct {
+	Name     string         `json:"name"`
+	Value    float64        `json:"value"`
+	Unit     string         `json:"unit"`
+	Ratio    float64        `json:"ratio"`
+	Baseline float64        `json:"baseline"`
+	Details  map[string]any `json:"details"`
+}
+
+// benchmark measures one thing.
+type benchmark struct {
+	name string
+	run  func(ctx context.Context) (Result, error)
+}
+
+var benchmarks = []benchmark{
+	{"lifecycle", lifecycleCommands},
+	{"restore", restoreState},
+	{"reads", warmReads},
+	{"memory", replicaMemory},
+}
+
+// atMost bounds the whole run, servers and all.
+const atMost = 5 * time.Minute
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, out io.Writer) (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	child := flags.String("load-replica", "", "for ourselves: load the replica of this prefix, print what it takes, and end")
+	only := flags.String("only", "", "names of benchmarks to run, with commas between them; all by default")
+	profile := flags.String("cpuprofile", "", "write a CPU profile to this file")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *child != "" {
+		return loadAlone(ctx, *child, out)
+	}
+	chosen, err := choose(*only)
+	if err != nil {
+		return err
+	}
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	lines := json.NewEncoder(out)
+	for _, b := range chosen {
+		begin := time.Now()
+		fmt.Fprintf(os.Stderr, "bench: %s\n", b.name)
+		r, failed := b.run(ctx)
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", b.name, failed))
+			continue
+		}
+		r.Name = b.name
+		if r.Baseline != 0 {
+			r.Ratio = rounded(r.Value / r.Baseline)
+		}
+		r.Value, r.Baseline = rounded(r.Value), rounded(r.Baseline)
+		r.Details["took_seconds"] = rounded(time.Since(begin).Seconds())
+		if err := lines.Encode(r); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func choose(only string) ([]benchmark, error) {
+	if only == "" {
+		return benchmarks, nil
+	}
+	var chosen []benchmark
+	for name := range strings.SplitSeq(only, ",") {
+		n := slices.IndexFunc(benchmarks, func(b benchmark) bool { return b.name == name })
+		if n < 0 {
+			return nil, fmt.Errorf("no benchmark %q", name)
+		}
+		chosen = append(chosen, benchmarks[n])
+	}
+	return chosen, nil
+}
