@@ -68,7 +68,7 @@ func drifts(ctx context.Context, admin *kadm.Client, defs []Definition) ([]Drift
 	for i, d := range defs {
 		names[i] = d.Name
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	// A topic that was just made is not known to every broker for a moment, and then seems to have no partitions.
 	have, err := retried(ctx, func(ctx context.Context) (kadm.TopicDetails, error) {

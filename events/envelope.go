@@ -141,7 +141,8 @@ func writeBinary(e event.Event) (*kgo.Record, error) {
 	if err := e.Validate(); err != nil {
 		return nil, fmt.Errorf("write %s: %w", e.Type(), err)
 	}
-	r := &kgo.Record{Value: e.Data()}
+	extensions := e.Extensions() // a copy: taken once
+	r := &kgo.Record{Value: e.Data(), Headers: make([]kgo.RecordHeader, 0, 9+len(extensions))}
 	put := func(key, value string) {
 		if value != "" {
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
@@ -155,7 +156,6 @@ func writeBinary(e event.Event) (*kgo.Record, error) {
 	if !e.Time().IsZero() {
 		put(headerPrefix+"time", e.Time().UTC().Format(time.RFC3339Nano))
 	}
-	extensions := e.Extensions() // a copy
 	for _, name := range slices.Sorted(maps.Keys(extensions)) {
 		put(headerPrefix+name, attributeText(extensions[name]))
 	}
