@@ -66,8 +66,7 @@ func (e *Error) Temporary() bool {
 
 // FaultOf returns the fault of err; what is no [Error] counts as [FaultUnavailable].
 func FaultOf(err error) Fault {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Fault
 	}
 	return FaultUnavailable

@@ -16,13 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/rolebridge/rolebridge/cloud/sandbox"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/testenv"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const (
@@ -32,7 +33,7 @@ const (
 	environment     = "env-1"
 	administrator   = integration.Principal("u-admin")
 	apiKey          = "E2EKEY"
-	apiSecret       = "e2e-secret-e2e-secret-e2e" //nolint:gosec // of a server that lives as long as the test
+	apiSecret       = "e2e-secret-e2e-secret-e2e"
 )
 
 // binary is built once for all tests.
@@ -45,13 +46,13 @@ var binary struct {
 func program(t *testing.T) string {
 	t.Helper()
 	binary.Do(func() {
-		dir, err := os.MkdirTemp("", "rolebridge-e2e-")
+		dir, err := os.MkdirTemp("", "rolebridge-e2e-") //nolint:usetesting // it outlives the first test
 		if err != nil {
 			binary.err = err
 			return
 		}
 		binary.path = filepath.Join(dir, "rolebridge")
-		out, err := exec.Command("go", "build", "-o", binary.path, "../cmd/rolebridge").CombinedOutput() //nolint:noctx // once for all tests
+		out, err := exec.Command("go", "build", "-o", binary.path, "../cmd/rolebridge").CombinedOutput()
 		if err != nil {
 			binary.err = fmt.Errorf("build: %w\n%s", err, out)
 		}
@@ -201,7 +202,7 @@ func (p *process) supervise() {
 			p.mu.Unlock()
 			return
 		}
-		cmd := exec.Command(binary.path, p.args...) //nolint:noctx // ended by signal
+		cmd := exec.Command(binary.path, p.args...)
 		cmd.Env, cmd.Stdout, cmd.Stderr = p.env, p.log, p.log
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		err := cmd.Start()

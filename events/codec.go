@@ -10,9 +10,10 @@ import (
 	"strconv"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	"github.com/rolebridge/rolebridge/integration"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/integration"
 )
 
 // ErrUnknownType means that a record is a CloudEvent of a type that its topic does not carry.

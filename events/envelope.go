@@ -133,7 +133,8 @@ func readBinary(r *kgo.Record, content string) (event.Event, error) {
 	if media, _, _ := mime.ParseMediaType(content); media != contentJSON {
 		return e, fmt.Errorf("content type %q is not supported, want %s", content, contentJSON)
 	}
-	return e, e.SetData(contentJSON, r.Value)
+	err := e.SetData(contentJSON, r.Value)
+	return e, err
 }
 
 // writeBinary makes a record of a CloudEvent, in binary mode. The caller sets topic, partition and key.

@@ -7,8 +7,9 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/rolebridge/rolebridge/integration"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/integration"
 )
 
 // Keys of the state topic open with what they hold: an organization, one of its integrations, the receipt of a command,

@@ -9,9 +9,10 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/rolebridge/rolebridge/integration"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/rolebridge/rolebridge/integration"
 )
 
 // Table is a replica of the state topic in memory (what Kafka Streams calls a GlobalKTable): reads never leave the
@@ -101,10 +102,10 @@ func (t *Table) Run(ctx context.Context) error {
 		return fmt.Errorf("table: %w", err)
 	}
 	defer cl.Close()
-	if err := t.load(ctx, cl); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	switch err := t.load(ctx, cl); {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return fmt.Errorf("table: %w", err)
 	}
 	close(t.ready)

@@ -8,12 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rolebridge/rolebridge/events"
-	"github.com/rolebridge/rolebridge/integration"
-	"github.com/rolebridge/rolebridge/internal/testenv"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/testenv"
 )
 
 // stateLog is a state topic that a test writes as the decider would.

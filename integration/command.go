@@ -26,8 +26,17 @@ type Ask interface {
 // Asks lists one zero value of every kind of [Ask].
 func Asks() []Ask {
 	return []Ask{
-		CreateOrganization{}, ConfigureOrganization{}, CreateRoleBinding{}, DeleteRoleBinding{},
-		Create{}, Update{}, Validate{}, RevokeSessions{}, Delete{}, Bind{}, Unbind{},
+		CreateOrganization{},
+		ConfigureOrganization{},
+		CreateRoleBinding{},
+		DeleteRoleBinding{},
+		Create{},
+		Update{},
+		Validate{},
+		RevokeSessions{},
+		Delete{},
+		Bind{},
+		Unbind{},
 	}
 }
 

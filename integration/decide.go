@@ -34,13 +34,14 @@ func Decide(s *State, cmd Command, in Inputs) ([]Event, error) {
 	}
 	d := newDecision(s, cmd.Organization, in)
 	d.answers = &Asked{Source: cmd.Source, ID: cmd.ID, Digest: cmd.Digest}
-	if r := d.decide(cmd); r != nil {
-		return []Event{{
-			Organization: cmd.Organization, Integration: cmd.Ask.About(), Time: in.Now,
-			Answers: d.answers, Fact: Refused{Command: cmd.Ask.Type(), Refusal: *r},
-		}}, nil
+	refusal := d.decide(cmd)
+	if refusal == nil {
+		return d.events, nil
 	}
-	return d.events, nil
+	return []Event{{
+		Organization: cmd.Organization, Integration: cmd.Ask.About(), Time: in.Now,
+		Answers: d.answers, Fact: Refused{Command: cmd.Ask.Type(), Refusal: *refusal},
+	}}, nil
 }
 
 // decision collects events; each is applied to a scratch state at once, so that the next sees it.

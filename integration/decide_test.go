@@ -120,12 +120,12 @@ func (w *world) probed(id integration.ID, r integration.Report) integration.Trus
 }
 
 // due moves the clock to the integration's due time and wakes it.
-func (w *world) due(id integration.ID) []integration.Event {
+func (w *world) due(id integration.ID) {
 	w.t.Helper()
 	if due := w.get(id).Due; due.After(w.now) {
 		w.now = due
 	}
-	return w.result(id, 0, integration.TimerIsDue{})
+	w.result(id, 0, integration.TimerIsDue{})
 }
 
 func report(with, without, wrong integration.Outcome) integration.Report {
@@ -197,7 +197,7 @@ func TestBadFieldsAreRefusedByName(t *testing.T) {
 		"a token, not a hash": {integration.Bind{Integration: id, Connector: "lcc-1", TokenHash: "secret"}, "/token_sha256"},
 		"an unknown setting":  {integration.ConfigureOrganization{InsecureRoles: "maybe"}, "/insecure_roles"},
 	} {
-		t.Run(name, func(t *testing.T) { w.refused(admin, c.ask, integration.CodeInvalid, c.field) })
+		t.Run(name, func(*testing.T) { w.refused(admin, c.ask, integration.CodeInvalid, c.field) })
 	}
 }
 

@@ -31,9 +31,25 @@ type Fact interface {
 // Facts lists one zero value of every kind of [Fact].
 func Facts() []Fact {
 	return []Fact{
-		OrganizationCreated{}, OrganizationConfigured{}, RoleBindingCreated{}, RoleBindingDeleted{},
-		Created{}, Updated{}, MappingAsked{}, Mapped{}, MappingRefused{}, ValidationRequested{}, TrustAsked{},
-		Validated{}, TrustChanged{}, Bound{}, Unbound{}, SessionsRevoked{}, DeletionStarted{}, Deleted{}, Refused{},
+		OrganizationCreated{},
+		OrganizationConfigured{},
+		RoleBindingCreated{},
+		RoleBindingDeleted{},
+		Created{},
+		Updated{},
+		MappingAsked{},
+		Mapped{},
+		MappingRefused{},
+		ValidationRequested{},
+		TrustAsked{},
+		Validated{},
+		TrustChanged{},
+		Bound{},
+		Unbound{},
+		SessionsRevoked{},
+		DeletionStarted{},
+		Deleted{},
+		Refused{},
 	}
 }
 

@@ -34,7 +34,7 @@ func DecideResult(s *State, r Result, in Inputs) []Event {
 	switch finding := r.Finding.(type) {
 	case MappingWasMade:
 		if r.Attempt == i.Mapping.Attempt && i.Mapping.Status == MappingRequested {
-			d.emit(i.ID, Mapped{Platform: finding.Platform})
+			d.emit(i.ID, Mapped(finding))
 			if !i.Config.Draft() {
 				d.askTrust(i.ID)
 			}

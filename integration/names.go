@@ -7,13 +7,17 @@ import (
 	"unicode/utf8"
 )
 
-// Identifiers. All are chosen by somebody else, except [ID], which [Decide] gives out.
 type (
-	OrganizationID string // the tenant; the key of every record on Kafka
-	EnvironmentID  string // a part of an organization, managed by the platform's control plane
-	ID             string // an integration: "cspi-" and lower-case letters and digits
-	ConnectorID    string // a running connector, unique within its integration
-	Principal      string // who asks: a user, a service account, or the platform itself
+	// OrganizationID is the tenant, and the key of every record on Kafka.
+	OrganizationID string
+	// EnvironmentID is a part of an organization, managed by the platform's control plane.
+	EnvironmentID string
+	// ID is an integration's: "cspi-" and lower-case letters and digits. [Decide] gives it out.
+	ID string
+	// ConnectorID is a running connector, unique within its integration.
+	ConnectorID string
+	// Principal is who asks: a user, a service account, or the platform itself.
+	Principal string
 )
 
 // platformPrefix marks principals of the platform's own control plane. Whoever may write to the commands topic may

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,8 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rolebridge/rolebridge/integration"
 	"pgregory.net/rapid"
+
+	"github.com/rolebridge/rolebridge/integration"
 )
 
 // history checks invariants over any sequence of commands, results and wakes.
@@ -114,11 +116,15 @@ func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 			bind := integration.Bind{Integration: id, Connector: connectors.Draw(rt, "connector"), TokenHash: hashes.Draw(rt, "hash")}
 			return rapid.SampledFrom([]integration.Ask{
 				create, create, create, create, bind, bind, bind, bind,
-				integration.CreateOrganization{Admin: admin}, integration.ConfigureOrganization{IntegrationQuota: &quota},
+				integration.CreateOrganization{Admin: admin},
+				integration.ConfigureOrganization{IntegrationQuota: &quota},
 				integration.ConfigureOrganization{InsecureRoles: rapid.SampledFrom([]integration.InsecureRoles{"", "block", "warn", "x"}).Draw(rt, "setting")},
-				integration.CreateRoleBinding{RoleBinding: binding}, integration.DeleteRoleBinding{RoleBinding: binding},
-				integration.Update{Integration: id, Config: config}, integration.Validate{Integration: id},
-				integration.RevokeSessions{Integration: id}, integration.Delete{Integration: id, Force: rapid.Bool().Draw(rt, "force")},
+				integration.CreateRoleBinding{RoleBinding: binding},
+				integration.DeleteRoleBinding{RoleBinding: binding},
+				integration.Update{Integration: id, Config: config},
+				integration.Validate{Integration: id},
+				integration.RevokeSessions{Integration: id},
+				integration.Delete{Integration: id, Force: rapid.Bool().Draw(rt, "force")},
 				integration.Unbind{Integration: id, Connector: connectors.Draw(rt, "connector")},
 			}).Draw(rt, "ask")
 		})
@@ -158,8 +164,11 @@ func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 				id := anID.Draw(rt, "id")
 				i, _ := w.state.Integration(id)
 				finding := rapid.SampledFrom([]integration.Finding{
-					integration.MappingWasMade{Platform: "p"}, integration.MappingWasMade{Platform: "p"}, integration.MappingWasRemoved{},
-					integration.MappingWasRefused{Reason: "Throttling"}, integration.MappingWasRefused{Reason: "EntityAlreadyExists", Permanent: true},
+					integration.MappingWasMade{Platform: "p"},
+					integration.MappingWasMade{Platform: "p"},
+					integration.MappingWasRemoved{},
+					integration.MappingWasRefused{Reason: "Throttling"},
+					integration.MappingWasRefused{Reason: "EntityAlreadyExists", Permanent: true},
 				}).Draw(rt, "finding")
 				h.check(rt, w.result(id, i.Mapping.Attempt-int64(rapid.IntRange(0, 1).Draw(rt, "late")), finding))
 			},
@@ -205,7 +214,7 @@ func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 			if err := json.Unmarshal(text, &back); err != nil {
 				rt.Fatalf("%s: %v", text, err)
 			}
-			if again, err := json.Marshal(back); err != nil || string(again) != string(text) {
+			if again, err := json.Marshal(back); err != nil || !bytes.Equal(again, text) {
 				rt.Fatalf("reading what was written changes it:\n%s\n%s", text, again)
 			}
 		}

@@ -12,8 +12,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/rolebridge/rolebridge/internal/telemetry"
 	"github.com/spf13/cobra"
+
+	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
 
 // options are the command line's.

@@ -10,18 +10,20 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/rolebridge/rolebridge/cloud/aws/policy"
 	"github.com/rolebridge/rolebridge/cloud/sandbox"
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/events"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"golang.org/x/sync/errgroup"
 )
 
 // Names in the demonstration. The account ids are of nobody.
@@ -240,15 +242,16 @@ func (s *stack) envFile() error {
 		{"DEVSTACK_BUCKET", bucket},
 		{"DEVSTACK_METRICS", "http://" + at["telemetry"] + "/metrics"},
 	}
-	text := "# Written by devstack. It holds secrets of a sandbox, good for this sandbox only.\n"
-	text += "unset AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_CA_BUNDLE\n"
+	var text strings.Builder
+	text.WriteString("# Written by devstack. It holds secrets of a sandbox, good for this sandbox only.\n" +
+		"unset AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_CA_BUNDLE\n")
 	for _, l := range lines {
-		text += fmt.Sprintf("export %s='%s'\n", l[0], l[1])
+		fmt.Fprintf(&text, "export %s='%s'\n", l[0], l[1])
 	}
 	if err := os.MkdirAll(filepath.Dir(s.options.env), 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(s.options.env, []byte(text), 0o600)
+	return os.WriteFile(s.options.env, []byte(text.String()), 0o600)
 }
 
 func (s *stack) credentialsURL() string {

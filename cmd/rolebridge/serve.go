@@ -8,11 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/internal/config"
 	"github.com/rolebridge/rolebridge/internal/telemetry"
-	"github.com/spf13/cobra"
 )
 
 // serveCommand runs roles until it is told to stop.

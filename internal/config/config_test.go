@@ -30,7 +30,8 @@ func load(t *testing.T, yaml string, environ ...string) (settings, error) {
 	}
 	var s settings
 	s.Name, s.Kafka.Wait = "default", time.Second
-	return s, config.Load(path, environ, &s)
+	err := config.Load(path, environ, &s)
+	return s, err
 }
 
 func TestTheEnvironmentOverridesTheFileAndTheFileTheDefaults(t *testing.T) {

@@ -11,11 +11,12 @@ import (
 	"os"
 	"time"
 
-	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
 // Config says how to reach Kafka.

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/rolebridge/rolebridge/events"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/events"
 )
 
 // Config says how a [Worker] works. Start from [Defaults].

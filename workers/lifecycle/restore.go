@@ -8,10 +8,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rolebridge/rolebridge/events"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/rolebridge/rolebridge/events"
 )
 
 // offsets are start offsets by topic and partition, as franz-go hands them out.

@@ -54,7 +54,7 @@ func New(c Config, codec *events.Codec, log *slog.Logger, reg prometheus.Registe
 // freshInputs makes the inputs of one decision. Times are kept to milliseconds, as they are on Kafka.
 func freshInputs() integration.Inputs {
 	return integration.Inputs{
-		Now: time.Now().UTC().Truncate(time.Millisecond), ID: newID(), ExternalID: uuid.NewString(), Jitter: mathrand.Float64(),
+		Now: time.Now().UTC().Truncate(time.Millisecond), ID: newID(), ExternalID: uuid.NewString(), Jitter: mathrand.Float64(), //nolint:gosec // spreads timers
 	}
 }
 

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/testenv"
 	"github.com/rolebridge/rolebridge/workers/lifecycle"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // installation is one set of topics on a Kafka, with producers and readers of its own.
@@ -158,7 +159,7 @@ func (in *installation) commands(from, to, orgs int) (records []*kgo.Record) {
 			Config: integration.Config{Kind: integration.KindAWS, Customer: fmt.Sprintf("arn:aws:iam::%012d:role/customer", n)},
 		})
 		if n%3 == 0 {
-			r.Partition = int32(n) % in.topics.Partitions
+			r.Partition = int32(n % int(in.topics.Partitions)) //nolint:gosec // a few
 		}
 		records = append(records, r)
 	}

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rolebridge/rolebridge/cloud/aws"
-	"github.com/rolebridge/rolebridge/events"
-	"github.com/rolebridge/rolebridge/internal/telemetry"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/rolebridge/rolebridge/cloud/aws"
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
 
 // App is one process. Build it with [New], run it once.
@@ -195,7 +196,7 @@ func (a *App) topics(ctx context.Context) error {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // stopped while waiting
+			return nil // stopped while waiting
 		case bounded.Err() != nil:
 			return fmt.Errorf("kafka: %w; create the topics with `rolebridge topics apply`", err)
 		case tries%10 == 0:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/rolebridge/rolebridge/api"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/events"
@@ -165,8 +166,8 @@ func Defaults() Config {
 
 // Validate reports all faults of the parts that these roles need, each as "path: value: what is allowed".
 func (c Config) Validate(roles []Role) error {
-	plays := func(any ...Role) bool {
-		return slices.ContainsFunc(any, func(r Role) bool { return slices.Contains(roles, r) })
+	plays := func(some ...Role) bool {
+		return slices.ContainsFunc(some, func(r Role) bool { return slices.Contains(roles, r) })
 	}
 	faults := []error{c.Kafka.Validate(), c.Topics.Names().Check()}
 	if c.StopWithin < time.Second || c.StopWithin > 5*time.Minute {
