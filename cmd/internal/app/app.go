@@ -34,6 +34,7 @@ type App struct {
 	workers   []part     // stopped when the listeners are drained
 	checks    []telemetry.Check
 	closers   []func() // called last, in reverse order
+	probes    *telemetry.Server
 	addresses map[string]string
 }
 
@@ -67,7 +68,12 @@ func New(ctx context.Context, c Config, roles []Role, log *slog.Logger) (*App, e
 	if slices.ContainsFunc(roles, func(r Role) bool { return r == Mapping || r == Trust || r == Broker }) {
 		a.observe = aws.NewMetrics(a.reg)
 	}
-	if err := a.assemble(ctx, roles); err != nil {
+	err = a.assemble(ctx, roles)
+	if err == nil {
+		a.probes = telemetry.NewServer(a.reg, a.checks...)
+		err = a.listen(ctx, "telemetry", c.Telemetry.Listen, a.probes.Handler())
+	}
+	if err != nil {
 		a.close()
 		return nil, err
 	}
@@ -106,10 +112,6 @@ func (a *App) close() {
 // Run plays the roles until ctx ends (nil) or a part fails for good (the error).
 func (a *App) Run(ctx context.Context) error {
 	defer a.close()
-	probes := telemetry.NewServer(a.reg, a.checks...)
-	if err := a.listen(ctx, "telemetry", a.config.Telemetry.Listen, probes.Handler()); err != nil {
-		return err
-	}
 	for _, l := range a.listeners {
 		a.log.InfoContext(ctx, "listening", "part", l.name, "address", l.on.Addr().String())
 	}
@@ -146,7 +148,7 @@ func (a *App) Run(ctx context.Context) error {
 			return context.Cause(working)
 		}
 	})
-	stopped := context.AfterFunc(serving, probes.Stop)
+	stopped := context.AfterFunc(serving, a.probes.Stop)
 	defer stopped()
 	err := fronts.Wait()
 	a.log.InfoContext(ctx, "stopping", "reason", reason(ctx, err))

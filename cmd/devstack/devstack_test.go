@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/telemetry"
+)
+
+// running is a devstack whose walk is over.
+type running struct {
+	*stack
+	out, logs *bytes.Buffer
+}
+
+// runStack starts a devstack on a data folder, walks, and keeps it up until the test ends.
+func runStack(t *testing.T, data string) (r *running, stop func()) {
+	t.Helper()
+	for _, name := range []string{ // what the sink's runtime sets is put back after the test
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_EC2_METADATA_DISABLED",
+	} {
+		t.Setenv(name, "")
+	}
+	hermetic()
+	r = &running{out: &bytes.Buffer{}, logs: &bytes.Buffer{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	s, err := start(ctx, options{data: data, env: filepath.Join(t.TempDir(), "env")}, telemetry.NewLogger(r.logs, -8))
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	r.stack = s
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("devstack: %v", err)
+		}
+		s.close()
+	}
+	t.Cleanup(stop)
+	walking, late := context.WithTimeout(ctx, time.Minute)
+	defer late()
+	if err := s.walk(walking, r.out); err != nil {
+		t.Fatalf("walk: %v\n%s", err, r.out)
+	}
+	return r, stop
+}
+
+func TestTheWalkEndsWithAnObjectAndSurvivesARestart(t *testing.T) {
+	data := t.TempDir()
+	first, stop := runStack(t, data)
+	for _, want := range []string{"PASS     platform-role", "FAIL     assume-with-external-id", "PASS  refuse-wrong-external-id", "Written: s3://"} {
+		if !strings.Contains(first.out.String(), want) {
+			t.Errorf("the walk does not say %q:\n%s", want, first.out)
+		}
+	}
+	id := first.memory.Integration
+	if _, err := start(t.Context(), options{data: data}, telemetry.NewLogger(io.Discard, 0)); err == nil || !strings.Contains(err.Error(), "another devstack") {
+		t.Errorf("a second devstack on the same folder: got %v, want a refusal", err)
+	}
+	stop()
+	again, _ := runStack(t, data)
+	if !strings.Contains(again.out.String(), id+" is ACTIVE, its trust valid") || !strings.Contains(again.out.String(), "Written: s3://") {
+		t.Errorf("after a restart the walk says:\n%s", again.out)
+	}
+}
+
+func TestNoSecretOfARunIsWrittenAnywhere(t *testing.T) {
+	r, stop := runStack(t, "")
+	secrets := map[string]string{
+		"the connector's token": r.memory.Token, "the API key's secret": r.memory.APISecret,
+		"the platform's key": r.platform.Key.Secret.Reveal(), "the customer's key": r.customer.Root.Secret.Reveal(),
+	}
+	session := map[string]string{}
+	if err := json.Unmarshal(r.get(t, r.credentialsURL(), r.memory.Token), &session); err != nil {
+		t.Fatal(err)
+	}
+	secrets["the session's key"], secrets["the session's token"] = session["SecretAccessKey"], session["Token"]
+	// Errors must not show them either.
+	r.get(t, r.credentialsURL(), r.memory.Token+"x")
+	r.get(t, r.credentialsURL()+"?format="+r.memory.Token, r.memory.Token)
+	r.get(t, "http://"+r.roles.Addresses()["api"]+"/pim/v1/integrations?environment="+r.memory.APISecret, "Basic "+r.memory.APISecret)
+
+	places := map[string][]byte{
+		"the metrics": r.get(t, "http://"+r.roles.Addresses()["telemetry"]+"/metrics", ""),
+		"Redis":       []byte(r.redis.Dump()),
+		"Kafka":       r.topics(t),
+		"the output":  r.out.Bytes(),
+	}
+	stop()
+	places["the logs"] = r.logs.Bytes()
+	for name, secret := range secrets {
+		if len(secret) < 16 {
+			t.Fatalf("%s has %d characters: it was not got", name, len(secret))
+		}
+		for place, text := range places {
+			if len(text) == 0 {
+				t.Fatalf("%s are empty: nothing was looked at", place)
+			}
+			if bytes.Contains(text, []byte(secret)) {
+				t.Errorf("%s stands in %s", name, place)
+			}
+		}
+	}
+}
+
+func (r *running) get(t *testing.T, url, authorization string) []byte {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", authorization)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// topics returns everything on all topics of the contract: keys, values and headers.
+func (r *running) topics(t *testing.T) []byte {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(r.kafka.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	names, err := kadm.NewClient(cl).ListTopics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all bytes.Buffer
+	for _, topic := range names.Names() {
+		if !strings.HasPrefix(topic, topics().Prefix) {
+			continue
+		}
+		for p := range names[topic].Partitions {
+			if _, err := events.Replay(t.Context(), cl, topic, p, func(rec *kgo.Record) error {
+				all.Write(rec.Key)
+				all.Write(rec.Value)
+				for _, h := range rec.Headers {
+					all.WriteString(h.Key)
+					all.Write(h.Value)
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return all.Bytes()
+}
+
+func TestTheEnvFileIsForItsOwnerAndComplete(t *testing.T) {
+	r, _ := runStack(t, "")
+	info, err := os.Stat(r.options.env)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("the env file has mode %v, %v; want 0600", info.Mode(), err)
+	}
+	text, err := os.ReadFile(r.options.env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"ROLEBRIDGE_URL", "ROLEBRIDGE_KEY", "ROLEBRIDGE_SECRET", "ROLEBRIDGE_ENVIRONMENT", "KAFKA_BROKERS", "AWS_ENDPOINT_URL",
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "DEVSTACK_BUCKET",
+	} {
+		if !strings.Contains(string(text), "export "+name+"='") || strings.Contains(string(text), "export "+name+"=''") {
+			t.Errorf("the env file lacks %s", name)
+		}
+	}
+}
