@@ -74,7 +74,7 @@ func New(ctx context.Context, c Config, roles []Role, log *slog.Logger) (*App, e
 		err = a.listen(ctx, "telemetry", c.Telemetry.Listen, a.probes.Handler())
 	}
 	if err != nil {
-		a.close()
+		a.Close()
 		return nil, err
 	}
 	return a, nil
@@ -102,7 +102,11 @@ func (a *App) check(name string, ready func() error) {
 	a.checks = append(a.checks, telemetry.Check{Name: name, Ready: ready})
 }
 
-func (a *App) close() {
+// Probes answers /livez, /readyz and /metrics, also while the process does not run.
+func (a *App) Probes() http.Handler { return a.probes.Handler() }
+
+// Close closes what [New] opened, for a process that is not run after all; [App.Run] does so by itself.
+func (a *App) Close() {
 	for n := range a.closers {
 		a.closers[len(a.closers)-1-n]()
 	}
@@ -111,7 +115,7 @@ func (a *App) close() {
 
 // Run plays the roles until ctx ends (nil) or a part fails for good (the error).
 func (a *App) Run(ctx context.Context) error {
-	defer a.close()
+	defer a.Close()
 	for _, l := range a.listeners {
 		a.log.InfoContext(ctx, "listening", "part", l.name, "address", l.on.Addr().String())
 	}

@@ -1,0 +1,121 @@
+package app_test
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/creds"
+)
+
+// everything is a process of all roles that touches no network.
+func everything(t *testing.T) *app.App {
+	t.Helper()
+	dir := t.TempDir()
+	keys, keyset := filepath.Join(dir, "keys.yaml"), filepath.Join(dir, "keyset.json")
+	if err := os.WriteFile(keys, []byte("keys: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := creds.WriteKeyset(keyset); err != nil {
+		t.Fatal(err)
+	}
+	c := app.Defaults()
+	c.API.Listen, c.Broker.Listen, c.Telemetry.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	c.API.KeysFile, c.Broker.KeysetFile = keys, keyset
+	c.AWS.Accounts, c.AWS.Identities = []app.AWSAccount{{ID: "100000000001"}}, []string{"arn:aws:iam::100000000001:role/rolebridge"}
+	c.AWS.Credentials = credentials.NewStaticCredentialsProvider("id", "secret", "")
+	a, err := app.New(t.Context(), c, app.Roles(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Close)
+	return a
+}
+
+var metric = regexp.MustCompile(`rolebridge_[a-z0-9_]+`)
+
+func TestEveryMetricIsListedInOperations(t *testing.T) {
+	w := httptest.NewRecorder()
+	everything(t).Probes().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	have := map[string]bool{}
+	for line := range strings.Lines(w.Body.String()) {
+		if after, ok := strings.CutPrefix(line, "# HELP "); ok && strings.HasPrefix(after, "rolebridge_") {
+			name, _, _ := strings.Cut(after, " ")
+			have[name] = true
+		}
+	}
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "OPERATIONS.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(text), "## Metrics")
+	if !ok {
+		t.Fatal("OPERATIONS.md has no list of metrics")
+	}
+	table, _, _ = strings.Cut(table, "\n## ")
+	listed := metric.FindAllString(table, -1)
+	for _, name := range listed {
+		// A gauge by partition has no series, and no line, before a partition is assigned.
+		if !have[name] && !strings.Contains(name, "_lag_") {
+			t.Errorf("%s is listed and does not exist", name)
+		}
+		delete(have, name)
+	}
+	for name := range have {
+		t.Errorf("%s is not listed in docs/OPERATIONS.md", name)
+	}
+	slices.Sort(listed)
+	if n := len(slices.Compact(slices.Clone(listed))); n != len(listed) {
+		t.Errorf("%d names are listed twice", len(listed)-n)
+	}
+}
+
+func TestAProcessSaysWhatIsMissingBeforeItIsReady(t *testing.T) {
+	w := httptest.NewRecorder()
+	everything(t).Probes().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("a process that was not run is ready: %d", w.Code)
+	}
+	for _, part := range []string{"replica", "lifecycle", "mapping", "trust"} {
+		if !strings.Contains(w.Body.String(), part+":") {
+			t.Errorf("the answer does not name %s: %s", part, w.Body)
+		}
+	}
+}
+
+func TestAllFaultsOfTheSettingsAreReportedAtOnce(t *testing.T) {
+	c := app.Defaults()
+	c.Kafka.Brokers, c.Topics.Partitions, c.StopWithin, c.Lifecycle.Instance = nil, 0, 0, ""
+	err := c.Validate(app.Roles())
+	for _, want := range []string{"kafka.brokers", "topics.partitions", "stop_within", "lifecycle.instance", "api.keys_file", "broker.keyset_file"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not name %s", err, want)
+		}
+	}
+	if err := c.Validate([]app.Role{app.Trust}); err == nil || strings.Contains(err.Error(), "api.") {
+		t.Errorf("a process without the api is asked for its settings: %v", err)
+	}
+}
+
+func TestRolesAreReadFromTheirNames(t *testing.T) {
+	if got, err := app.ParseRoles([]string{"all"}); err != nil || len(got) != len(app.Roles()) {
+		t.Errorf("all: got %v, %v", got, err)
+	}
+	if got, err := app.ParseRoles([]string{"api", "broker", "api"}); err != nil || !slices.Equal(got, []app.Role{app.API, app.Broker}) {
+		t.Errorf("got %v, %v; want api and broker", got, err)
+	}
+	for _, bad := range [][]string{{"apis"}, {}, {"all", "api"}} {
+		if got, err := app.ParseRoles(bad); err == nil {
+			t.Errorf("%v was read as %v", bad, got)
+		}
+	}
+}
