@@ -104,7 +104,7 @@ func (t *Table) Run(ctx context.Context) error {
 	defer cl.Close()
 	switch err := t.load(ctx, cl); {
 	case ctx.Err() != nil:
-		return nil
+		return nil //nolint:nilerr // stopped while loading
 	case err != nil:
 		return fmt.Errorf("table: %w", err)
 	}

@@ -35,7 +35,7 @@ func runStack(t *testing.T, data string) (r *running, stop func()) {
 	}
 	hermetic()
 	r = &running{out: &bytes.Buffer{}, logs: &bytes.Buffer{}}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // stopped by the clean-up, in order
 	s, err := start(ctx, options{data: data, env: filepath.Join(t.TempDir(), "env")}, telemetry.NewLogger(r.logs, -8))
 	if err != nil {
 		cancel()

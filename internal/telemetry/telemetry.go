@@ -121,6 +121,6 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Durat
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = srv.Close() // whoever is still there had the grace
 	}
-	_ = <-failed // always http.ErrServerClosed after a shutdown
+	<-failed //nolint:errcheck // always http.ErrServerClosed after a shutdown
 	return err
 }

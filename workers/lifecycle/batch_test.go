@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -221,11 +222,7 @@ func TestAPartitionRestoredFromItsLogIsTheSame(t *testing.T) {
 		}
 	}
 	text := func(p *partition) string {
-		all := map[integration.ID]*integration.Integration{}
-		for id, i := range p.org(org).Integrations() {
-			all[id] = i
-		}
-		out, err := json.Marshal(all)
+		out, err := json.Marshal(maps.Collect(p.org(org).Integrations()))
 		if err != nil {
 			t.Fatal(err)
 		}
