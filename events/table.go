@@ -104,7 +104,7 @@ func (t *Table) Run(ctx context.Context) error {
 	defer cl.Close()
 	switch err := t.load(ctx, cl); {
 	case ctx.Err() != nil:
-		return nil //nolint:nilerr // stopped while loading
+		return nil
 	case err != nil:
 		return fmt.Errorf("table: %w", err)
 	}
@@ -139,10 +139,10 @@ func (t *Table) follow(ctx context.Context, cl *kgo.Client) error {
 	cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{t.topics.State(): from})
 	for {
 		fetches := cl.PollFetches(ctx)
-		if ctx.Err() != nil {
+		switch err := fetches.Err(); {
+		case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 			return nil
-		}
-		if err := fetches.Err(); err != nil {
+		case err != nil:
 			return fmt.Errorf("table: %w", err)
 		}
 		var failed error
