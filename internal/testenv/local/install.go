@@ -15,6 +15,7 @@ func Install(ctx context.Context) error {
 		"Kafka":             func() error { _, err := provision.InstallKafka(ctx, trainKafka); return err },
 		"kcat":              func() error { _, err := provision.InstallKcat(ctx); return err },
 		"Redis":             func() error { _, err := provision.InstallRedis(ctx); return err },
+		"Prometheus":        func() error { _, err := provision.InstallPrometheus(ctx); return err },
 		"MiniStack, moto":   func() error { _, err := provision.InstallAWS(ctx); return err },
 		"the race detector": func() error { return provision.InstallCompiler(ctx) },
 	}

@@ -26,6 +26,38 @@ func apt(ctx context.Context, program string, packages ...string) error {
 	})
 }
 
+// unpackDebian unpacks packages into a folder without installing them: their scripts would change the machine, and start
+// servers. what is missing without them stands in the error.
+func unpackDebian(ctx context.Context, folder, what string, packages func(context.Context) ([]string, error)) error {
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("%s is missing: install it so that it is on PATH", what)
+	}
+	if err := os.MkdirAll(folder, 0o750); err != nil {
+		return err
+	}
+	err := withLists(ctx, func() error {
+		names, err := packages(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = run(ctx, folder, "apt-get", append([]string{"download", "-q"}, names...)...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	archives, err := filepath.Glob(filepath.Join(folder, "*.deb"))
+	if err != nil {
+		return err
+	}
+	for _, archive := range archives {
+		if _, err := run(ctx, folder, "dpkg", "-x", archive, folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 var lists sync.Once
 
 // withLists does something with apt's lists of packages, which are read anew once by each process. apt-get refuses to run

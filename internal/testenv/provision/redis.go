@@ -2,9 +2,7 @@ package provision
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -36,31 +34,8 @@ func InstallRedis(ctx context.Context) (Redis, error) {
 }
 
 func unpackRedis(ctx context.Context, tmp string) error {
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return errors.New("redis-server 7 or later is missing: install it so that it is on PATH")
-	}
-	if err := os.MkdirAll(tmp, 0o750); err != nil {
+	if err := unpackDebian(ctx, tmp, "redis-server 7 or later", redisPackages); err != nil {
 		return err
-	}
-	err := withLists(ctx, func() error {
-		packages, err := redisPackages(ctx)
-		if err != nil {
-			return err
-		}
-		_, err = run(ctx, tmp, "apt-get", append([]string{"download", "-q"}, packages...)...)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	archives, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
-	if err != nil {
-		return err
-	}
-	for _, archive := range archives {
-		if _, err := run(ctx, tmp, "dpkg", "-x", archive, tmp); err != nil {
-			return err
-		}
 	}
 	redis, err := unpackedRedis(tmp)
 	if err != nil {
