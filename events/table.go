@@ -141,7 +141,7 @@ func (t *Table) follow(ctx context.Context, cl *kgo.Client) error {
 		fetches := cl.PollFetches(ctx)
 		switch err := fetches.Err(); {
 		case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // stopped
 		case err != nil:
 			return fmt.Errorf("table: %w", err)
 		}
