@@ -20,7 +20,9 @@ help: ## say what can be made
 
 .PHONY: run
 run: ## everything in one process, with a walk through a real example (ARGS='--port 0')
-	$(GO) run ./cmd/devstack $(ARGS)
+	@echo "building; the first time this takes a minute or two"
+	$(GO) build -o bin/devstack ./cmd/devstack
+	@exec bin/devstack $(ARGS)
 
 .PHONY: build
 build: ## static binaries in bin/

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -120,7 +121,11 @@ func (o options) logger() (log *slog.Logger, closeLog func(), err error) {
 	if o.log == "" {
 		o.log = strings.TrimSuffix(o.env, filepath.Ext(o.env)) + ".log"
 	}
-	f, err := os.OpenFile(o.log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	// Moved and not truncated: another devstack may still write to it.
+	if err := os.Rename(o.log, o.log+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	f, err := os.OpenFile(o.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -199,9 +199,6 @@ func (s *stack) buildRoles(ctx context.Context) error {
 	}
 	c.API.Listen, c.Broker.Listen, c.Telemetry.Listen = s.address(0), s.address(1), s.address(4)
 	c.API.KeysFile, c.Broker.KeysetFile = keys, keyset
-	if s.options.port != 0 {
-		c.API.CredentialsURL = "http://" + c.Broker.Listen + creds.Path
-	}
 	c.Lifecycle.Instance, c.Lifecycle.Fresh = "devstack", true
 	c.StopWithin = 10 * time.Second
 	var err error
@@ -226,6 +223,10 @@ func (s *stack) run(ctx context.Context) error {
 // envFile writes the file that other terminals source.
 func (s *stack) envFile() error {
 	at := s.roles.Addresses()
+	profiles, err := s.customerProfile()
+	if err != nil {
+		return err
+	}
 	lines := [][2]string{
 		{"ROLEBRIDGE_URL", "http://" + at["api"]},
 		{"ROLEBRIDGE_KEY", s.memory.APIKey},
@@ -237,6 +238,7 @@ func (s *stack) envFile() error {
 		{"AWS_REGION", region},
 		{"AWS_DEFAULT_REGION", region},
 		{"AWS_EC2_METADATA_DISABLED", "true"},
+		{"AWS_SHARED_CREDENTIALS_FILE", profiles},
 		{"AWS_CONTAINER_CREDENTIALS_FULL_URI", s.credentialsURL()},
 		{"AWS_CONTAINER_AUTHORIZATION_TOKEN", s.memory.Token},
 		{"DEVSTACK_BUCKET", bucket},
@@ -252,6 +254,17 @@ func (s *stack) envFile() error {
 		return err
 	}
 	return os.WriteFile(s.options.env, []byte(text.String()), 0o600)
+}
+
+// customerProfile writes the keys of the customer's administrator as an AWS profile, so that another terminal can be the
+// customer (aws --profile customer iam …) while its ordinary identity is the connector's. It returns the file's full path.
+func (s *stack) customerProfile() (path string, err error) {
+	path, err = filepath.Abs(filepath.Join(filepath.Dir(s.options.env), "aws-credentials"))
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("[customer]\naws_access_key_id = %s\naws_secret_access_key = %s\n", s.customer.Root.ID, s.customer.Root.Secret.Reveal())
+	return path, os.WriteFile(path, []byte(text), 0o600)
 }
 
 func (s *stack) credentialsURL() string {

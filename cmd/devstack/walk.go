@@ -320,7 +320,8 @@ curl -s -u $ROLEBRIDGE_KEY:$ROLEBRIDGE_SECRET "$ROLEBRIDGE_URL/pim/v1/integratio
 go run ./cmd/rolebridge provider-integration list
 echo '{"item":"a sofa"}' | kcat -b $KAFKA_BROKERS -t %s -P     # the sink writes another object
 kcat -b $KAFKA_BROKERS -t %sevents -C -e -f '%%h\n%%s\n\n'        # every decision
-curl -s $DEVSTACK_METRICS | grep rolebridge_`, source, ordersTopic, topics().Prefix))
+aws --profile customer iam get-role --role-name `+customerRole+`     # what the customer sees; edit the policy and validate again
+curl -s $DEVSTACK_METRICS | grep rolebridge_broker_reads_total`, source, ordersTopic, topics().Prefix))
 	if !w.options.noStay {
 		fmt.Fprintln(w.out, "It stays up; Ctrl-C stops it.")
 	}

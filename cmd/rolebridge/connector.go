@@ -31,8 +31,8 @@ func newConnectorBind(s streams) *cobra.Command {
 		Long: `Let a connector use a provider integration. The token is printed once and kept nowhere: put it where only the connector
 can read it.`,
 		Example: examples(
-			`Bind connector "lcc-123abc", and keep what its AWS SDK needs.`,
-			"rolebridge connector bind cspi-12345 lcc-123abc -o json > lcc-123abc.json",
+			`Bind connector "lcc-123abc", and keep its token in a file as AWS SDKs read it: without a line end.`,
+			"rolebridge connector bind cspi-12345 lcc-123abc -o json | jq -j .token > /run/secrets/lcc-123abc",
 		),
 		Args: exactly(2),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -40,12 +40,14 @@ needs the right to write to the commands topic.`,
 		),
 		Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if admin == "" {
+				return usagef("set --admin, the principal that becomes OrganizationAdmin")
+			}
 			return settings.ask(c, s, integration.OrganizationID(args[0]), integration.CreateOrganization{Admin: integration.Principal(admin)})
 		},
 	}
 	settings.add(c)
 	c.Flags().StringVar(&admin, "admin", "", "Principal that becomes OrganizationAdmin, e.g. u-admin.")
-	_ = c.MarkFlagRequired("admin") // the flag exists
 	return c
 }
 
@@ -63,6 +65,9 @@ func newOrganizationConfigure(s streams) *cobra.Command {
 		Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ask := integration.ConfigureOrganization{InsecureRoles: integration.InsecureRoles(insecure)}
+			if !c.Flags().Changed("quota") && insecure == "" {
+				return usagef("nothing to configure: set --quota or --insecure-roles")
+			}
 			if c.Flags().Changed("quota") {
 				ask.IntegrationQuota = &quota
 			}
@@ -110,10 +115,11 @@ func askKafka(ctx context.Context, settings app.Config, cmd integration.Command)
 	topics := settings.Topics.Names()
 	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topics.Events())
 	if err != nil {
-		return integration.Event{}, fmt.Errorf("reach Kafka: %w", err)
+		return integration.Event{}, &exit{integration.CodeUnavailable.Answer().Exit, fmt.Errorf("reach Kafka: %w", err)}
 	}
 	if err := ends.Error(); err != nil {
-		return integration.Event{}, fmt.Errorf("topic %s: %w; create it with `rolebridge topics apply`", topics.Events(), err)
+		return integration.Event{}, &exit{integration.CodeConflict.Answer().Exit, fmt.Errorf(
+			"topic %s: %w; create it with `rolebridge topics apply`", topics.Events(), err)}
 	}
 	// What the topics are like counts, not what this command line was told.
 	topics.Partitions = int32(len(ends[topics.Events()])) //nolint:gosec // at most 1000
@@ -128,7 +134,7 @@ func askKafka(ctx context.Context, settings app.Config, cmd integration.Command)
 	end, _ := ends.Lookup(topics.Events(), record.Partition)
 	cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topics.Events(): {record.Partition: kgo.NewOffset().At(end.Offset)}})
 	if err := cl.ProduceSync(ctx, record).FirstErr(); err != nil {
-		return integration.Event{}, fmt.Errorf("write the command: %w", err)
+		return integration.Event{}, &exit{integration.CodeUnavailable.Answer().Exit, fmt.Errorf("write the command: %w", err)}
 	}
 	for {
 		fetches := cl.PollFetches(ctx)

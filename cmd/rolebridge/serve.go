@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/config"
 	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
@@ -26,21 +28,25 @@ func serveCommand() *cobra.Command {
 		Long: fmt.Sprintf(`Run some or all roles of rolebridge in this process: %s.
 
 Settings come from defaults, then from a YAML file, then from the environment: kafka.brokers is
-%sKAFKA__BROKERS. A setting that does not exist fails, and all faults are reported at once.
+%sKAFKA__BROKERS. A setting that does not exist fails, and all faults are reported at once. The
+least that is needed, and the shape of the file of API keys, stand in docs/OPERATIONS.md.
 
 The process exits when a part fails for good; run it under something that starts it again. A stop (SIGTERM) first
 answers /readyz with 503, then lets requests finish, then ends transactions.`, names(app.Roles()), config.EnvPrefix),
 		Example: `  rolebridge serve --roles all --config rolebridge.yaml
   rolebridge serve --roles lifecycle,mapping`,
-		Args: cobra.NoArgs,
+		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			played, err := app.ParseRoles(roles)
 			if err != nil {
-				return err
+				return usage(err)
 			}
 			settings := app.Defaults()
 			if err := config.Load(path, os.Environ(), &settings); err != nil {
-				return err
+				return usage(err)
+			}
+			if err := settings.Validate(played); err != nil {
+				return usage(err)
 			}
 			log := telemetry.NewLogger(cmd.ErrOrStderr(), settings.Telemetry.Level).With("roles", names(played))
 			process, err := app.New(cmd.Context(), settings, played, log)
@@ -70,7 +76,7 @@ func healthcheckCommand() *cobra.Command {
 		Use:     "healthcheck",
 		Short:   "Exit with 0 when the process at an address is ready",
 		Example: "  rolebridge healthcheck --address 127.0.0.1:9090",
-		Args:    cobra.NoArgs,
+		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client := http.Client{Timeout: 3 * time.Second}
 			req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, "http://"+address+"/readyz", nil)
@@ -79,11 +85,11 @@ func healthcheckCommand() *cobra.Command {
 			}
 			resp, err := client.Do(req)
 			if err != nil {
-				return err
+				return &exit{integration.CodeUnavailable.Answer().Exit, err}
 			}
 			defer func() { _ = resp.Body.Close() }()
 			if resp.StatusCode != http.StatusOK {
-				return fmt.Errorf("not ready: %s", resp.Status)
+				return &exit{integration.CodeUnavailable.Answer().Exit, fmt.Errorf("not ready: %s", resp.Status)}
 			}
 			return nil
 		},
@@ -101,12 +107,16 @@ func keysetCommand() *cobra.Command {
 		Long: `Write a new keyset (tink, AES-256-GCM) to a file that only its owner can read. Every broker needs the same file, in
 broker.keyset_file. Losing it loses no data: brokers begin with a cold cache.`,
 		Example: "  rolebridge keyset create /etc/rolebridge/keyset.json",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if err := creds.WriteKeyset(args[0]); err != nil {
-				return errors.Join(err, errors.New("an existing keyset is never overwritten"))
+		Args:    exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch err := creds.WriteKeyset(args[0]); {
+			case errors.Is(err, fs.ErrExist):
+				return &exit{integration.CodeExists.Answer().Exit, fmt.Errorf("%s exists; a keyset is never overwritten", args[0])}
+			case err != nil:
+				return usage(err)
 			}
-			return nil
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s holds a new keyset; every broker needs it in broker.keyset_file.\n", args[0])
+			return err
 		},
 	})
 	return cmd

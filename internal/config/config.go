@@ -7,6 +7,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -23,9 +24,11 @@ const EnvPrefix = "ROLEBRIDGE_"
 // envSeparator stands between the parts of a path, since single underscores are in the parts themselves.
 const envSeparator = "__"
 
+// notSettings are variables with our prefix that are no settings: the command line's own, and those of tests.
+var notSettings = []string{"URL", "KEY", "SECRET", "ENVIRONMENT", "ORGANIZATION", "CACHE"}
+
 // Load overlays into, which holds the defaults, with the YAML file at path (none when empty) and then with the variables
-// of environ that have a path of two parts at least; those with one part are the command line's own. Faults of all keys
-// are reported at once.
+// of environ. Faults of all keys are reported at once.
 func Load(path string, environ []string, into any) error {
 	k := koanf.New(".")
 	if path != "" {
@@ -38,7 +41,7 @@ func Load(path string, environ []string, into any) error {
 		EnvironFunc: func() []string { return environ },
 		TransformFunc: func(name, value string) (string, any) {
 			name = strings.TrimPrefix(name, EnvPrefix)
-			if !strings.Contains(name, envSeparator) {
+			if slices.Contains(notSettings, name) || strings.HasPrefix(name, "TEST_") {
 				return "", nil
 			}
 			return strings.ToLower(strings.ReplaceAll(name, envSeparator, ".")), value

@@ -48,6 +48,12 @@ func TestAMisspeltSettingFails(t *testing.T) {
 	if _, err := load(t, "kafka:\n  brokesr: [a:1]\nnmae: x\n"); err == nil || !strings.Contains(err.Error(), "brokesr") || !strings.Contains(err.Error(), "nmae") {
 		t.Errorf("got %v, want both keys named", err)
 	}
+	if _, err := load(t, "", "ROLEBRIDGE_KAFKA_BROKERS=b:1"); err == nil || !strings.Contains(err.Error(), "kafka_brokers") {
+		t.Errorf("got %v, want the variable with one underscore too few named", err)
+	}
+	if s, err := load(t, "", "ROLEBRIDGE_NAME=n", "ROLEBRIDGE_SECRET=x"); err != nil || s.Name != "n" {
+		t.Errorf("got %+v, %v; want the setting at the top", s, err)
+	}
 	if _, err := load(t, "", "ROLEBRIDGE_KAFKA__NO_SUCH=1"); err == nil || !strings.Contains(err.Error(), "no_such") {
 		t.Errorf("got %v, want the variable named", err)
 	}

@@ -35,8 +35,8 @@ func (a *App) assemble(ctx context.Context, roles []Role) error {
 		{Lifecycle, a.lifecycle},
 		{Mapping, func() error { return a.mapping(ctx) }},
 		{Trust, func() error { return a.trust(ctx) }},
-		{API, func() error { return a.api(ctx, table) }},
 		{Broker, func() error { return a.broker(ctx, table) }},
+		{API, func() error { return a.api(ctx, table) }},
 	} {
 		if plays(part.role) {
 			if err := part.assemble(); err != nil {
@@ -94,7 +94,11 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 		return fmt.Errorf("api: %w", err)
 	}
 	a.closers = append(a.closers, cl.Close)
-	server, err := api.New(a.config.API.Config, table, api.NewProducer(cl, a.codec, a.log), keys, a.reg, a.log)
+	c := a.config.API.Config
+	if at, here := a.addresses["broker"]; here && c.CredentialsURL == "" {
+		c.CredentialsURL = "http://" + at + creds.Path
+	}
+	server, err := api.New(c, table, api.NewProducer(cl, a.codec, a.log), keys, a.reg, a.log)
 	if err != nil {
 		return err
 	}

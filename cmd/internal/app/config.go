@@ -12,6 +12,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/rolebridge/rolebridge/api"
+	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/kafka"
@@ -184,6 +185,9 @@ func (c Config) Validate(roles []Role) error {
 		lc.Topics = c.Topics.Names()
 		faults = append(faults, lc.Validate())
 	}
+	if plays(Mapping) {
+		faults = append(faults, prefixed("aws.", c.AWS.platform().Validate()))
+	}
 	if plays(Mapping, Trust) && (c.Workers.Concurrency < 1 || c.Workers.Concurrency > 1000) {
 		faults = append(faults, fmt.Errorf("workers.concurrency: %d: want 1 to 1000", c.Workers.Concurrency))
 	}
@@ -200,4 +204,28 @@ func (c Config) Validate(roles []Role) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// platform is what the mapping worker is told of AWS.
+func (c AWS) platform() aws.PlatformConfig {
+	accounts := make([]aws.Account, len(c.Accounts))
+	for n, of := range c.Accounts {
+		accounts[n] = aws.Account{ID: of.ID, Role: of.Role}
+	}
+	return aws.PlatformConfig{
+		Config:   aws.Config{Region: c.Region, Endpoint: c.Endpoint, Credentials: c.Credentials},
+		Accounts: accounts, Path: c.Path, Identities: c.Identities,
+	}
+}
+
+// prefixed puts the path of a part in front of each of its faults.
+func prefixed(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var lines []error
+	for line := range strings.Lines(err.Error()) {
+		lines = append(lines, errors.New(path+strings.TrimRight(line, "\n")))
+	}
+	return errors.Join(lines...)
 }

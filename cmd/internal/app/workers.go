@@ -33,20 +33,16 @@ func (a *App) joined(name string, ready func() bool) {
 }
 
 func (a *App) mapping(ctx context.Context) error {
-	accounts := make([]aws.Account, len(a.config.AWS.Accounts))
-	for n, of := range a.config.AWS.Accounts {
-		accounts[n] = aws.Account{ID: of.ID, Role: of.Role}
-	}
-	platform, err := aws.NewPlatform(ctx, aws.PlatformConfig{
-		Config: a.awsConfig(), Accounts: accounts, Path: a.config.AWS.Path, Identities: a.config.AWS.Identities,
-	})
+	c := a.config.AWS.platform()
+	c.Observe = a.observe
+	platform, err := aws.NewPlatform(ctx, c)
 	if err != nil {
 		return err
 	}
 	a.closers = append(a.closers, platform.Close)
-	c := mapping.Defaults()
-	c.Config = a.ordersConfig(c.Config)
-	w, err := mapping.New(c, a.codec, platform, a.log, a.reg)
+	work := mapping.Defaults()
+	work.Config = a.ordersConfig(work.Config)
+	w, err := mapping.New(work, a.codec, platform, a.log, a.reg)
 	if err != nil {
 		return err
 	}
