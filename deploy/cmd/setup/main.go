@@ -91,7 +91,7 @@ func (s settings) file(name string) string { return filepath.Join(s.Folder, name
 // writeKey writes the file of API keys as the settings have it now: a changed secret counts from the api's next start.
 func (s settings) writeKey() error {
 	type key struct{ Key, Secret, Organization, Principal string }
-	text, err := yaml.Marshal(map[string][]key{"keys": {{s.Key, s.Secret, s.Organization, s.Principal}}})
+	text, err := yaml.Marshal(map[string][]key{"keys": {{s.Key, s.Secret, s.Organization, s.Principal}}}) //nolint:gosec // for its owner only
 	if err != nil {
 		return err
 	}

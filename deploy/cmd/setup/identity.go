@@ -32,7 +32,7 @@ var keys = regexp.MustCompile(`(?m)^aws_access_key_id = (\S+)\naws_secret_access
 func (s settings) identity(ctx context.Context) (made bool, err error) {
 	path := s.file("aws-credentials")
 	if text, err := os.ReadFile(path); err == nil {
-		if found := keys.FindSubmatch(text); found != nil && s.works(ctx, string(found[1]), string(found[2])) {
+		if found := keys.FindSubmatch(text); len(found) == 3 && s.works(ctx, string(found[1]), string(found[2])) {
 			return false, nil
 		}
 	}
