@@ -26,8 +26,8 @@ type Applied struct {
 	Drifts  []Drift
 }
 
-// Apply creates the topics that are missing, with the given replication factor (-1 is the broker's default), and
-// reports where existing ones differ. It changes no existing topic: settings may have been changed on purpose.
+// Apply creates the topics that are missing, with the given replication factor (-1 is the broker's default, which is not
+// compared), and reports where existing ones differ. It changes no existing topic: settings may have been changed on purpose.
 func Apply(ctx context.Context, admin *kadm.Client, t Topics, replication int16) (Applied, error) {
 	var done Applied
 	if err := t.Check(); err != nil {
@@ -56,11 +56,11 @@ func Apply(ctx context.Context, admin *kadm.Client, t Topics, replication int16)
 			done.Created = append(done.Created, d.Name)
 		}
 	}
-	done.Drifts, err = drifts(ctx, admin, old)
+	done.Drifts, err = drifts(ctx, admin, old, replication)
 	return done, err
 }
 
-func drifts(ctx context.Context, admin *kadm.Client, defs []Definition) ([]Drift, error) {
+func drifts(ctx context.Context, admin *kadm.Client, defs []Definition, replication int16) ([]Drift, error) {
 	if len(defs) == 0 {
 		return nil, nil
 	}
@@ -87,6 +87,9 @@ func drifts(ctx context.Context, admin *kadm.Client, defs []Definition) ([]Drift
 		if n := len(have[d.Name].Partitions); n != int(d.Partitions) {
 			found = append(found, Drift{d.Name, "partitions", fmt.Sprint(n), fmt.Sprint(d.Partitions)})
 		}
+		if n := replicas(have[d.Name].Partitions, replication); replication > 0 && n != int(replication) {
+			found = append(found, Drift{d.Name, "replication factor", fmt.Sprint(n), fmt.Sprint(replication)})
+		}
 		config, err := described.On(d.Name, nil)
 		if err := errors.Join(err, config.Err); err != nil {
 			return found, fmt.Errorf("describe topic %s: %w", d.Name, err)
@@ -101,4 +104,14 @@ func drifts(ctx context.Context, admin *kadm.Client, defs []Definition) ([]Drift
 		return slices.Compare([]string{a.Topic, a.Setting}, []string{b.Topic, b.Setting})
 	})
 	return found, nil
+}
+
+// replicas is the replication factor of partitions; where they differ, one that is not the wanted one.
+func replicas(partitions kadm.PartitionDetails, want int16) (n int) {
+	for _, p := range partitions {
+		if n = len(p.Replicas); n != int(want) {
+			break
+		}
+	}
+	return n
 }

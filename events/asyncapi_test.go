@@ -123,6 +123,8 @@ func TestAsyncAPIDescribesTheTopicsAsTheyAreMade(t *testing.T) {
 				configs[k], _ = v[0].(string)
 			case int:
 				configs[k] = strconv.Itoa(v)
+			case float64:
+				configs[k] = strconv.FormatFloat(v, 'f', -1, 64)
 			}
 		}
 		if !maps.Equal(configs, d.Configs) {

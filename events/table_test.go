@@ -202,8 +202,48 @@ func TestApplyCreatesWhatIsMissingAndReportsDrift(t *testing.T) {
 		for _, d := range done.Drifts {
 			settings[d.Setting]++
 		}
-		if settings["partitions"] != 6 || settings["retention.ms"] != 1 {
+		if settings["partitions"] != 6 || settings["retention.ms"] != 1 || len(settings) != 2 {
 			t.Errorf("drifts are %v, want the partitions of all topics and one retention", done.Drifts)
+		}
+	})
+}
+
+func TestApplyReportsAReplicationFactorThatWasAskedFor(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *stateLog) {
+		admin := kadm.NewClient(l.cl)
+		for factor, want := range map[int16]int{-1: 0, 0: 0, 1: 0, 3: 6} {
+			done, err := events.Apply(t.Context(), admin, l.topics, factor)
+			if err != nil || len(done.Drifts) != want {
+				t.Errorf("factor %d: got %v, %v; want %d drifts", factor, done.Drifts, err, want)
+			}
+			for _, d := range done.Drifts {
+				if d.Setting != "replication factor" || d.Have != "1" || d.Want != "3" {
+					t.Errorf("factor %d: got %s", factor, d)
+				}
+			}
+		}
+	})
+}
+
+func TestTheStateTopicsSettingsAreTheBrokersToo(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *stateLog) {
+		described, err := kadm.NewClient(l.cl).DescribeTopicConfigs(t.Context(), l.topics.State())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, c := range described[0].Configs {
+			got[c.Key] = c.MaybeValue()
+		}
+		for _, d := range l.topics.Definitions() {
+			if d.Name != l.topics.State() {
+				continue
+			}
+			for k, want := range d.Configs {
+				if got[k] != want {
+					t.Errorf("%s: got %q, want %q", k, got[k], want)
+				}
+			}
 		}
 	})
 }

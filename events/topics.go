@@ -77,6 +77,11 @@ func (t Topics) Definitions() []Definition {
 			"retention.ms": "-1",
 			// A reader that was away for a day must still see tombstones.
 			"delete.retention.ms": strconv.FormatInt(day.Milliseconds(), 10),
+			// A restore reads all that is not compacted yet, and each transaction adds a cursor. The brokers' defaults leave
+			// the newest segment, up to 1 GiB or a week old, and as much garbage as there is state.
+			"segment.bytes":             strconv.Itoa(64 << 20),
+			"max.compaction.lag.ms":     strconv.FormatInt((6 * time.Hour).Milliseconds(), 10),
+			"min.cleanable.dirty.ratio": "0.1",
 		}},
 		{t.DeadLetters(), t.Partitions, kept(30 * day)},
 		{t.Audit(), t.Partitions, kept(90 * day)},
