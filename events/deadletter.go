@@ -33,6 +33,11 @@ func (t Topics) DeadLetter(r *kgo.Record, reason error, now time.Time) *kgo.Reco
 		value = value[:most]
 		text = fmt.Sprintf("(cut from %d bytes) %s", len(r.Value), text)
 	}
+	key := r.Key
+	if len(key) > maxKey {
+		key = key[:maxKey]
+		text = fmt.Sprintf("(key cut from %d bytes) %s", len(r.Key), text)
+	}
 	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+5)
 	size := 0
 	for _, h := range r.Headers {
@@ -50,5 +55,5 @@ func (t Topics) DeadLetter(r *kgo.Record, reason error, now time.Time) *kgo.Reco
 	} {
 		headers = append(headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
 	}
-	return &kgo.Record{Topic: t.DeadLetters(), Partition: r.Partition % t.Partitions, Key: r.Key, Value: value, Headers: headers}
+	return &kgo.Record{Topic: t.DeadLetters(), Partition: r.Partition % t.Partitions, Key: key, Value: value, Headers: headers}
 }

@@ -2,12 +2,14 @@ package events
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"mime"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -33,9 +35,11 @@ const (
 
 // Bounds of what is read. A command is some hundred bytes; a report some thousand.
 const (
-	maxValue     = 256 << 10
-	maxHeaders   = 64
-	maxAttribute = 1024
+	maxValue      = 64 << 10
+	maxHeaders    = 64
+	maxHeaderSize = 16 << 10 // all headers together
+	maxKey        = 4 << 10
+	maxAttribute  = 1024
 )
 
 // TypeOf returns the type in a binary record's header and reads nothing else of it; ok is false without such a header, as
@@ -57,8 +61,17 @@ func readEnvelope(r *kgo.Record) (event.Event, error) {
 	if len(r.Headers) > maxHeaders {
 		return event.Event{}, fmt.Errorf("the record has %d headers; at most %d are read", len(r.Headers), maxHeaders)
 	}
-	content := ""
+	if len(r.Key) > maxKey {
+		return event.Event{}, fmt.Errorf("the record's key has %d bytes; at most %d are read", len(r.Key), maxKey)
+	}
+	if !utf8.Valid(r.Value) {
+		return event.Event{}, errors.New("the record is not valid UTF-8")
+	}
+	content, size := "", 0
 	for _, h := range r.Headers {
+		if size += len(h.Key) + len(h.Value); size > maxHeaderSize {
+			return event.Event{}, fmt.Errorf("the record's headers have more than %d bytes", maxHeaderSize)
+		}
 		if strings.EqualFold(h.Key, headerContentType) {
 			content = string(h.Value)
 		}

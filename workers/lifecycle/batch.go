@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,11 +30,20 @@ type batch struct {
 	cursor events.Cursor
 	in     []*kgo.Record
 	out    []*kgo.Record
+	// outcomes and news are told when the transaction is committed: an aborted one is decided again.
+	outcomes map[outcomeOf]int
+	news     []integration.Event
 }
+
+// outcomeOf is what became of a record of a topic.
+type outcomeOf struct{ topic, outcome string }
+
+func (b *batch) decided(topic, outcome string) { b.outcomes[outcomeOf{topic, outcome}]++ }
 
 func (d *decider) begin(p *partition) *batch {
 	return &batch{
 		decider: d, part: p, forks: map[integration.OrganizationID]*integration.State{}, cursor: maps.Clone(p.cursor),
+		outcomes: map[outcomeOf]int{},
 	}
 }
 
@@ -59,7 +69,7 @@ func (b *batch) decide(now time.Time) ([]*kgo.Record, error) {
 // add decides one record. An error is ours, never the record's: the batch must be given up.
 func (b *batch) add(r *kgo.Record) error {
 	if r.Offset < b.cursor[r.Topic] {
-		b.metrics.decided(r.Topic, outcomeSkipped)
+		b.decided(r.Topic, outcomeSkipped)
 		return nil
 	}
 	b.cursor[r.Topic] = r.Offset + 1
@@ -81,7 +91,7 @@ func (b *batch) command(r *kgo.Record) error {
 	decided, err := integration.Decide(fork, cmd, b.fresh())
 	switch {
 	case errors.Is(err, integration.ErrAnswered):
-		b.metrics.decided(r.Topic, outcomeDuplicate)
+		b.decided(r.Topic, outcomeDuplicate)
 		return nil
 	case err != nil:
 		return b.deadLetter(r, err)
@@ -90,8 +100,7 @@ func (b *batch) command(r *kgo.Record) error {
 	if _, refused := decided[0].Fact.(integration.Refused); refused {
 		outcome = outcomeRefused
 	}
-	b.metrics.decided(r.Topic, outcome)
-	return b.apply(r, fork, decided)
+	return b.apply(r, fork, decided, outcome)
 }
 
 func (b *batch) result(r *kgo.Record) error {
@@ -105,32 +114,56 @@ func (b *batch) result(r *kgo.Record) error {
 	fork := b.fork(res.Organization)
 	decided := integration.DecideResult(fork, res, b.fresh())
 	if len(decided) == 0 {
-		b.metrics.decided(r.Topic, outcomeStale)
+		b.decided(r.Topic, outcomeStale)
 		return nil
 	}
-	b.metrics.decided(r.Topic, outcomeAccepted)
-	return b.apply(r, fork, decided)
+	return b.apply(r, fork, decided, outcomeAccepted)
 }
 
+// maxEvent bounds an event's data, well below what a broker takes by default (1 MB): a record that the broker refuses
+// would abort its transaction again and again.
+const maxEvent = 512 << 10
+
+var errTooLarge = errors.New("what was decided is too large for Kafka")
+
 // apply evolves the fork and writes the events; the record's trace goes on in them.
-func (b *batch) apply(from *kgo.Record, fork *integration.State, decided []integration.Event) error {
-	for _, e := range decided {
-		integration.Evolve(fork, e)
+func (b *batch) apply(from *kgo.Record, fork *integration.State, decided []integration.Event, outcome string) error {
+	records := make([]*kgo.Record, len(decided))
+	for n, e := range decided {
 		r, err := b.codec.EventRecord(e)
 		if err != nil {
 			return err
 		}
+		if len(r.Value) > maxEvent {
+			return b.deadLetter(from, errTooLarge)
+		}
 		r.Headers = append(r.Headers, traceHeaders(from)...)
-		b.out = append(b.out, r)
+		records[n] = r
 	}
+	for _, e := range decided {
+		integration.Evolve(fork, e)
+		if _, changed := e.Fact.(integration.TrustChanged); changed || e.Answers != nil {
+			b.news = append(b.news, e)
+		}
+	}
+	b.decided(from.Topic, outcome)
+	b.out = append(b.out, records...)
 	return nil
 }
 
-// traceHeaders returns the W3C trace context of a record.
+// Longest trace context that goes on (W3C Trace Context: a traceparent has 55 characters, a tracestate should be kept up
+// to 512).
+const maxTraceParent, maxTraceState = 64, 512
+
+// traceHeaders returns the W3C trace context of a record, leaving out what is too long to be one.
 func traceHeaders(r *kgo.Record) (found []kgo.RecordHeader) {
-	for _, h := range r.Headers {
-		if h.Key == "traceparent" || h.Key == "tracestate" {
-			found = append(found, h)
+	for _, of := range []struct {
+		name    string
+		longest int
+	}{{"traceparent", maxTraceParent}, {"tracestate", maxTraceState}} {
+		n := slices.IndexFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == of.name })
+		if n >= 0 && len(r.Headers[n].Value) <= of.longest {
+			found = append(found, r.Headers[n])
 		}
 	}
 	return found
@@ -143,13 +176,13 @@ func (b *batch) forward(r *kgo.Record, o integration.OrganizationID) bool {
 	if home == b.part.id {
 		return false
 	}
-	b.metrics.decided(r.Topic, outcomeForwarded)
+	b.decided(r.Topic, outcomeForwarded)
 	b.out = append(b.out, &kgo.Record{Topic: r.Topic, Partition: home, Key: []byte(o), Value: r.Value, Headers: r.Headers})
 	return true
 }
 
 func (b *batch) deadLetter(r *kgo.Record, reason error) error {
-	b.metrics.decided(r.Topic, outcomeDeadLetter)
+	b.decided(r.Topic, outcomeDeadLetter)
 	b.out = append(b.out, b.topics.DeadLetter(r, reason, b.fresh().Now))
 	return nil
 }
@@ -210,8 +243,12 @@ func (b *batch) commit(now time.Time) {
 	}
 	b.part.answered = b.part.answered[gone:]
 	for o, f := range b.forks {
-		for _, i := range f.Integrations() {
-			if i != nil {
+		for id, i := range f.Integrations() {
+			if i == nil {
+				continue
+			}
+			// One entry for each due time, not for each change.
+			if was, known := b.part.org(o).Integration(id); !known || !was.Due.Equal(i.Due) {
 				b.part.due.set(o, *i)
 			}
 		}
@@ -223,4 +260,7 @@ func (b *batch) commit(now time.Time) {
 		b.part.org(o).Merge(f)
 	}
 	b.part.cursor = b.cursor
+	for of, n := range b.outcomes {
+		b.metrics.decided(of.topic, of.outcome, n)
+	}
 }

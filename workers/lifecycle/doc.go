@@ -14,7 +14,7 @@
 //
 // Every change of state answers a record that was read. That is what fences a decider which was suspended and has lost
 // its partitions: its transaction carries offsets of an old generation and is refused. A timer therefore is written to
-// the results topic first (timers.go) and decided when it is read; such a reminder from a stale decider is harmless.
+// the results topic first (partition.go) and decided when it is read; such a reminder from a stale decider is harmless.
 //
 // One organization is one partition of all topics. Commands and results of one partition must come to one worker, so
 // the group is balanced by range, which gives equal partitions of both topics to the same member.

@@ -1,9 +1,7 @@
 package lifecycle
 
 import (
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -26,13 +24,11 @@ type metrics struct {
 	restored     prometheus.Counter
 	restoring    prometheus.Histogram
 	deciding     prometheus.Histogram
-	lag          *prometheus.GaugeVec
-	lagSeconds   *prometheus.GaugeVec
 	partitions   prometheus.Gauge
 	prefix       string
 }
 
-func newMetrics(reg prometheus.Registerer, prefix string) *metrics {
+func newMetrics(reg prometheus.Registerer, prefix string, lag prometheus.Collector) *metrics {
 	m := &metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rolebridge_lifecycle_decisions_total", Help: "Records decided, by input topic and outcome.",
@@ -54,18 +50,12 @@ func newMetrics(reg prometheus.Registerer, prefix string) *metrics {
 			Name: "rolebridge_lifecycle_transaction_seconds", Help: "Time from the first decision of a transaction to its end.",
 			Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}),
-		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "rolebridge_lifecycle_lag_records", Help: "Records not decided yet, by input topic and partition.",
-		}, []string{"topic", "partition"}),
-		lagSeconds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "rolebridge_lifecycle_lag_seconds", Help: "Age of the last decided record while there are more, else 0.",
-		}, []string{"topic", "partition"}),
 		partitions: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "rolebridge_lifecycle_partitions", Help: "Partitions that this worker decides.",
 		}),
 		prefix: prefix,
 	}
-	reg.MustRegister(m.decisions, m.transactions, m.reminders, m.restored, m.restoring, m.deciding, m.lag, m.lagSeconds, m.partitions)
+	reg.MustRegister(m.decisions, m.transactions, m.reminders, m.restored, m.restoring, m.deciding, m.partitions, lag)
 	for _, topic := range []string{"commands", "results"} {
 		for _, o := range []string{
 			outcomeAccepted, outcomeRefused, outcomeDuplicate, outcomeStale, outcomeForwarded, outcomeDeadLetter, outcomeSkipped,
@@ -82,24 +72,6 @@ func newMetrics(reg prometheus.Registerer, prefix string) *metrics {
 // short is a topic's name without the installation's prefix, so that dashboards fit every installation.
 func (m *metrics) short(topic string) string { return strings.TrimPrefix(topic, m.prefix) }
 
-func (m *metrics) decided(topic, outcome string) {
-	m.decisions.WithLabelValues(m.short(topic), outcome).Inc()
-}
-
-// progress records how far behind one partition of an input topic is.
-func (m *metrics) progress(topic string, partition int32, behind int64, last, now time.Time) {
-	age := 0.0
-	if behind > 0 {
-		age = max(0, now.Sub(last).Seconds())
-	}
-	p := strconv.Itoa(int(partition))
-	m.lag.WithLabelValues(m.short(topic), p).Set(float64(behind))
-	m.lagSeconds.WithLabelValues(m.short(topic), p).Set(age)
-}
-
-// forget drops the series of a partition that went to another worker.
-func (m *metrics) forget(topic string, partition int32) {
-	p := strconv.Itoa(int(partition))
-	m.lag.DeleteLabelValues(m.short(topic), p)
-	m.lagSeconds.DeleteLabelValues(m.short(topic), p)
+func (m *metrics) decided(topic, outcome string, n int) {
+	m.decisions.WithLabelValues(m.short(topic), outcome).Add(float64(n))
 }

@@ -57,6 +57,8 @@ func (p *partition) load(r *kgo.Record) error {
 			p.org(s.OrganizationID).DropReceipt(s.Asker)
 			return nil
 		}
+		// The key is what was asked; a value could only repeat it.
+		s.Receipt.Source, s.Receipt.ID = s.Asker.Source, s.Asker.ID
 		p.org(s.OrganizationID).SetReceipt(*s.Receipt)
 		p.remember(s.OrganizationID, *s.Receipt)
 	case s.IntegrationID != "":

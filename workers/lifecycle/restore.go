@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
@@ -33,16 +34,17 @@ func (w *Worker) assigned(ctx context.Context, from offsets) (offsets, error) {
 	}
 	// Fences a predecessor of this slot and ends what it left open, so that restoring need not wait for its timeout.
 	if _, _, err := w.session().ProducerID(ctx); err != nil {
-		return nil, fmt.Errorf("lifecycle: fence predecessor: %w", err)
+		return nil, fmt.Errorf("fence predecessor: %w", err)
 	}
 	restored, err := w.restore(ctx, slices.Sorted(maps.Keys(partitions)))
 	if err != nil {
-		w.log.ErrorContext(ctx, "state could not be restored; trying again", "error", err)
-		return nil, err
+		return nil, fmt.Errorf("restore: %w", err) // ends the session; the next one restores again
 	}
 	if err := w.position(ctx, from, restored); err != nil {
-		w.log.ErrorContext(ctx, "input does not fit the state; see OPERATIONS.md, cursor", "error", err)
-		w.stop(err)
+		if final(err) {
+			w.log.ErrorContext(ctx, "input does not fit the state; see docs/OPERATIONS.md, Cursor", "error", err)
+			w.stop(err)
+		}
 		return nil, err
 	}
 	w.mu.Lock()
@@ -91,8 +93,11 @@ func (w *Worker) restore(ctx context.Context, ids []int32) ([]*partition, error)
 	return restored, nil
 }
 
+// errSplit means that the two inputs of a partition came to different workers.
+var errSplit = errors.New("commands and results of a partition were assigned to different workers; do they have equally many?")
+
 // errCursor means that a topic ends before what the state says was decided: it was made anew, or is another cluster's.
-var errCursor = errors.New("lifecycle: the cursor is past the end of its topic")
+var errCursor = errors.New("the cursor is past the end of its topic")
 
 // position corrects the offsets from which the inputs of restored partitions are read. A coordinator that has lost a
 // group's offsets answers, without an error, that there are none: the cursor, written with the decisions, wins.
@@ -111,12 +116,15 @@ func (w *Worker) position(ctx context.Context, from offsets, restored []*partiti
 		for _, topic := range topics {
 			committed, assigned := from[topic][p.id]
 			if !assigned {
-				return fmt.Errorf("lifecycle: partition %d of %s was assigned to another worker than its commands", p.id, topic)
+				return fmt.Errorf("%w: partition %d of %s", errSplit, p.id, topic)
 			}
-			start, _ := starts.Lookup(topic, p.id)
-			end, _ := ends.Lookup(topic, p.id)
+			start, ok := starts.Lookup(topic, p.id)
+			end, ok2 := ends.Lookup(topic, p.id)
 			if err := errors.Join(start.Err, end.Err); err != nil {
 				return err
+			}
+			if !ok || !ok2 {
+				return fmt.Errorf("offsets of %s/%d: %w", topic, p.id, kerr.UnknownTopicOrPartition)
 			}
 			cursor := p.cursor[topic]
 			if cursor > end.Offset {
@@ -128,6 +136,7 @@ func (w *Worker) position(ctx context.Context, from offsets, restored []*partiti
 			}
 			at := max(cursor, committed.EpochOffset().Offset, start.Offset)
 			from[topic][p.id] = kgo.NewOffset().At(at)
+			w.lag.starts(topic, p.id, at, end.Offset)
 		}
 	}
 	return nil

@@ -12,8 +12,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
@@ -26,6 +28,7 @@ type Worker struct {
 	config  Config
 	decider *decider
 	metrics *metrics
+	lag     *lag
 	log     *slog.Logger
 
 	group chan *kgo.GroupTransactSession // holds the session once it exists; see session
@@ -41,9 +44,10 @@ func New(c Config, codec *events.Codec, log *slog.Logger, reg prometheus.Registe
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	m := newMetrics(reg, c.Topics.Prefix)
+	behind := newLag(c.Topics.Prefix)
+	m := newMetrics(reg, c.Topics.Prefix, behind)
 	return &Worker{
-		config: c, log: log, metrics: m,
+		config: c, log: log, metrics: m, lag: behind,
 		decider: &decider{topics: c.Topics, codec: codec, fresh: freshInputs, metrics: m},
 		group:   make(chan *kgo.GroupTransactSession, 1),
 		fatal:   make(chan error, 1),
@@ -78,22 +82,98 @@ func (w *Worker) Ready() bool {
 	return w.expected != nil && len(w.owned) == len(w.expected)
 }
 
-// Run decides until ctx ends (nil) or something fails for good; then the process should exit and be restarted, which
-// restores everything from Kafka.
+// Run decides until ctx ends (nil) or something stays wrong until somebody changes it: missing rights, another worker of
+// the same instance, a cursor that does not fit its topic. Everything else, a Kafka that is away above all, ends the
+// session and begins another, which restores all state: the process may have other parts that go on meanwhile.
 func (w *Worker) Run(ctx context.Context) error {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 5*time.Second
+	for {
+		began := time.Now()
+		err := w.once(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // whatever a stop interrupted is restored at the next start
+		case errors.Is(err, kerr.FencedInstanceID):
+			return fmt.Errorf("lifecycle: another worker has lifecycle.instance %q, which must be different for each: %w", w.config.Instance, err)
+		case final(err):
+			return fmt.Errorf("lifecycle: %w", err)
+		}
+		if time.Since(began) > time.Minute {
+			wait.Reset()
+		}
+		pause := wait.NextBackOff()
+		w.log.WarnContext(ctx, "deciding was interrupted; starting anew", "error", err, "pause", pause.String())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// final reports whether an error stays until somebody changes something.
+func final(err error) bool {
+	if errors.Is(err, errCursor) || errors.Is(err, errSplit) || errors.Is(err, errClose) {
+		return true
+	}
+	broker, ok := errors.AsType[*kerr.Error](err)
+	return ok && (errors.Is(broker, kerr.SaslAuthenticationFailed) || errors.Is(broker, kerr.ClusterAuthorizationFailed) ||
+		errors.Is(broker, kerr.TopicAuthorizationFailed) || errors.Is(broker, kerr.GroupAuthorizationFailed) ||
+		errors.Is(broker, kerr.TransactionalIDAuthorizationFailed))
+}
+
+// errClose means that a client did not end; a second one under the same name would only fight it.
+var errClose = errors.New("the Kafka client does not close")
+
+// closeWithin bounds the end of a client whose brokers may be gone.
+const closeWithin = 15 * time.Second
+
+// once decides within one session of the group. The partitions of the last session are forgotten first.
+func (w *Worker) once(ctx context.Context) (err error) {
+	w.forget()
 	session, err := kgo.NewGroupTransactSession(w.options()...)
 	if err != nil {
-		return fmt.Errorf("lifecycle: %w", err)
+		return err
 	}
 	w.group <- session
-	defer session.CloseAllowingRebalance() // Close alone would wait for ever while a poll blocks rebalances
+	defer func() {
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			session.CloseAllowingRebalance() // Close alone would wait for ever while a poll blocks rebalances
+		}()
+		select {
+		case <-closed:
+		case <-time.After(closeWithin):
+			err = errors.Join(err, errClose)
+		}
+		<-w.group // only now: callbacks of the session that closes may still ask for it
+	}()
 	ping, cancel := context.WithTimeout(ctx, 30*time.Second)
 	err = session.Client().Ping(ping) // a wrong password fails here at once, and nowhere else
 	cancel()
 	if err != nil {
-		return fmt.Errorf("lifecycle: reach Kafka: %w", err)
+		return fmt.Errorf("reach Kafka: %w", err)
 	}
 	return w.loop(ctx, session)
+}
+
+// forget drops all partitions.
+func (w *Worker) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range w.owned {
+		w.lag.forget(w.config.Topics.Commands(), p)
+		w.lag.forget(w.config.Topics.Results(), p)
+	}
+	clear(w.owned)
+	w.expected = nil
+	w.metrics.partitions.Set(0)
+	select {
+	case <-w.fatal: // of the last session
+	default:
+	}
 }
 
 func (w *Worker) options() []kgo.Opt {
@@ -156,7 +236,7 @@ func (w *Worker) revoked(_ context.Context, _ *kgo.Client, lost map[string][]int
 		for _, p := range partitions {
 			delete(w.owned, p)
 			delete(w.expected, p)
-			w.metrics.forget(topic, p)
+			w.lag.forget(topic, p)
 		}
 	}
 	w.metrics.partitions.Set(float64(len(w.owned)))
@@ -209,11 +289,16 @@ func (w *Worker) untilDue(now time.Time) time.Duration {
 // nothing to do.
 func (w *Worker) transact(ctx context.Context, session *kgo.GroupTransactSession, fetches kgo.Fetches) (committed bool, err error) {
 	for _, e := range fetches.Errors() {
-		if !errors.Is(e.Err, context.DeadlineExceeded) && !errors.Is(e.Err, context.Canceled) {
-			return false, fmt.Errorf("lifecycle: read %s/%d: %w", e.Topic, e.Partition, e.Err)
+		switch {
+		case errors.Is(e.Err, context.DeadlineExceeded) || errors.Is(e.Err, context.Canceled):
+		case e.Topic == "":
+			return false, e.Err // of the group's session
+		default:
+			return false, fmt.Errorf("read %s/%d: %w", e.Topic, e.Partition, e.Err)
 		}
 	}
 	started := time.Now()
+	w.lag.fetched(fetches)
 	batches, records, err := w.decide(fetches, started)
 	if err != nil {
 		return false, err
@@ -233,8 +318,9 @@ func (w *Worker) transact(ctx context.Context, session *kgo.GroupTransactSession
 	w.metrics.transactions.WithLabelValues("committed").Inc()
 	for _, b := range batches {
 		b.commit(started)
+		w.tell(ctx, b.news)
 	}
-	w.progress(fetches)
+	w.lag.decided(fetches)
 	return true, nil
 }
 
@@ -258,13 +344,13 @@ func (w *Worker) decide(fetches kgo.Fetches, now time.Time) (batches []*batch, r
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, nil, fmt.Errorf("lifecycle: %w", err)
+		return nil, nil, err
 	}
 	records = slices.Concat(decided...)
 	for _, p := range w.owned {
 		due, err := p.reminders(w.decider.codec, now, w.config.BatchRecords)
 		if err != nil {
-			return nil, nil, fmt.Errorf("lifecycle: %w", err)
+			return nil, nil, err
 		}
 		w.metrics.reminders.Add(float64(len(due)))
 		records = append(records, due...)
@@ -299,7 +385,7 @@ func (w *Worker) sort(fetches kgo.Fetches) (batches []*batch, owned bool) {
 // write produces the records and ends the transaction.
 func (w *Worker) write(ctx context.Context, session *kgo.GroupTransactSession, records []*kgo.Record, commit bool) (bool, error) {
 	if err := session.Begin(); err != nil {
-		return false, fmt.Errorf("lifecycle: begin a transaction: %w", err)
+		return false, fmt.Errorf("begin a transaction: %w", err)
 	}
 	// A stop must not tear a transaction apart, and an end that never returns would hold the group's rebalance for good.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.EndTimeout)
@@ -311,7 +397,7 @@ func (w *Worker) write(ctx context.Context, session *kgo.GroupTransactSession, r
 	err := refused.Err()
 	committed, endErr := session.End(ending, kgo.TransactionEndTry(commit && err == nil))
 	if endErr != nil {
-		return false, fmt.Errorf("lifecycle: end a transaction: %w", errors.Join(endErr, err))
+		return false, fmt.Errorf("end a transaction: %w", errors.Join(endErr, err))
 	}
 	if err != nil {
 		w.log.WarnContext(ctx, "transaction aborted; its records are read again", "error", err)
@@ -319,12 +405,19 @@ func (w *Worker) write(ctx context.Context, session *kgo.GroupTransactSession, r
 	return committed, nil
 }
 
-func (w *Worker) progress(fetches kgo.Fetches) {
-	now := time.Now()
-	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-		if n := len(f.Records); n > 0 {
-			last := f.Records[n-1]
-			w.metrics.progress(f.Topic, f.Partition, max(0, f.HighWatermark-last.Offset-1), last.Timestamp, now)
+// tell logs what was decided: one line for each command, and for each change of trust.
+func (w *Worker) tell(ctx context.Context, news []integration.Event) {
+	for _, e := range news {
+		switch fact := e.Fact.(type) {
+		case integration.TrustChanged:
+			w.log.InfoContext(ctx, "trust changed", "organization", e.Organization, "integration", e.Integration,
+				"from", fact.From, "to", fact.To)
+		case integration.Refused:
+			w.log.InfoContext(ctx, "command refused", "command", e.Answers.ID, "source", e.Answers.Source, "type", fact.Command,
+				"organization", e.Organization, "integration", e.Integration, "code", fact.Code, "field", fact.Field)
+		default:
+			w.log.InfoContext(ctx, "command decided", "command", e.Answers.ID, "source", e.Answers.Source, "event", fact.Type(),
+				"organization", e.Organization, "integration", e.Integration, "version", e.Version)
 		}
-	})
+	}
 }

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -255,5 +256,64 @@ func TestACursorPastTheEndOfItsTopicStopsTheWorker(t *testing.T) {
 	defer cancel()
 	if err := w.Run(ctx); err == nil {
 		t.Error("the worker went on deciding although its commands topic was made anew")
+	}
+}
+
+func TestDecidingGoesOnAfterABrokerWasAway(t *testing.T) {
+	broker := testenv.OwnKafka(t)
+	in := newInstallation(t, "t.", false, broker.Brokers()...)
+	in.start("a") // a Run that returns an error fails the test when it is stopped
+	in.found(3)
+	in.send(in.commands(0, 20, 3)...)
+	in.await(23)
+	if err := broker.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// Longer than the end of a transaction may take, and than the session of the group.
+	<-time.After(15 * time.Second)
+	if err := broker.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	in.send(in.commands(20, 40, 3)...)
+	in.await(43)
+}
+
+func TestARecordOfAnySizeStopsNothing(t *testing.T) {
+	in := newInstallation(t, testenv.Prefix(t), false, testenv.Kafka(t)...)
+	in.start("a")
+	in.found(3)
+	in.await(3)
+	huge, err := kgo.NewClient(in.seeds, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(20<<20),
+		kgo.ProducerBatchCompression(kgo.GzipCompression()), kgo.MaxBufferedBytes(100<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer huge.Close()
+	much := bytes.Repeat([]byte("k"), 3<<20) // compresses to almost nothing: the broker takes it
+	good := in.commands(0, 4, 3)
+	traced, foreign, elsewhere := good[0], good[1], good[2]
+	traced.Headers = append(traced.Headers, kgo.RecordHeader{Key: "traceparent", Value: much})
+	foreign.Headers = append(foreign.Headers, kgo.RecordHeader{Key: "x", Value: much})
+	elsewhere.Headers = append(elsewhere.Headers, kgo.RecordHeader{Key: "x", Value: much})
+	elsewhere.Partition = (elsewhere.Partition + 1) % in.topics.Partitions
+	for _, r := range []*kgo.Record{
+		{Topic: in.topics.Commands(), Key: much, Value: []byte("garbage")},
+		{Topic: in.topics.Commands(), Key: []byte("k"), Value: much},
+		traced, foreign, elsewhere,
+	} {
+		if err := huge.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in.send(good[3])
+	in.await(4) // the three organizations and the one that is not huge
+	letters := 0
+	for p := range in.topics.Partitions {
+		if _, err := events.Replay(t.Context(), in.cl, in.topics.DeadLetters(), p, func(*kgo.Record) error { letters++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if letters != 5 {
+		t.Errorf("%d dead letters, want 5", letters)
 	}
 }
