@@ -172,7 +172,7 @@ func (w *world) start(name, roles string, settings ...string) *process {
 	}
 	p.env = append(append(p.env,
 		"AWS_ACCESS_KEY_ID="+w.user.Key.ID, "AWS_SECRET_ACCESS_KEY="+w.user.Key.Secret.Reveal(), "AWS_EC2_METADATA_DISABLED=true",
-		"ROLEBRIDGE_LIFECYCLE__INSTANCE="+name, "ROLEBRIDGE_WORKERS__INSTANCE="+name,
+		"ROLEBRIDGE_LIFECYCLE__INSTANCE="+name, "ROLEBRIDGE_MAPPING__INSTANCE="+name, "ROLEBRIDGE_TRUST__INSTANCE="+name,
 		"PATH="+os.Getenv("PATH"), "HOME="+w.dir,
 	), settings...)
 	p.args = []string{"serve", "--roles", roles, "--config", filepath.Join(w.dir, "rolebridge.yaml")}

@@ -200,7 +200,7 @@ func (s *stack) buildRoles(ctx context.Context) error {
 	c.API.Listen, c.Broker.Listen, c.Telemetry.Listen = s.address(0), s.address(1), s.address(4)
 	c.API.KeysFile, c.Broker.KeysetFile = keys, keyset
 	c.Lifecycle.Instance, c.Lifecycle.Fresh = "devstack", true
-	c.StopWithin = 10 * time.Second
+	c.StopWithin, c.NotReadyFor = 10*time.Second, 0
 	var err error
 	s.roles, err = app.New(ctx, c, app.Roles(), s.log)
 	return err

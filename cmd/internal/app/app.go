@@ -31,6 +31,7 @@ type App struct {
 	observe aws.Observer
 
 	listeners []listener // stopped first
+	telemetry listener   // stopped last
 	workers   []part     // stopped when the listeners are drained
 	checks    []telemetry.Check
 	closers   []func() // called last, in reverse order
@@ -71,7 +72,7 @@ func New(ctx context.Context, c Config, roles []Role, log *slog.Logger) (*App, e
 	err = a.assemble(ctx, roles)
 	if err == nil {
 		a.probes = telemetry.NewServer(a.reg, a.checks...)
-		err = a.listen(ctx, "telemetry", c.Telemetry.Listen, a.probes.Handler())
+		a.telemetry, err = a.listen(ctx, "telemetry", c.Telemetry.Listen, a.probes.Handler())
 	}
 	if err != nil {
 		a.Close()
@@ -83,15 +84,23 @@ func New(ctx context.Context, c Config, roles []Role, log *slog.Logger) (*App, e
 // Addresses returns where the process listens, by the name of the listener: api, broker, telemetry.
 func (a *App) Addresses() map[string]string { return a.addresses }
 
-func (a *App) listen(ctx context.Context, name, address string, h http.Handler) error {
+func (a *App) listen(ctx context.Context, name, address string, h http.Handler) (listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("%s.listen: %w", name, err)
+		return listener{}, fmt.Errorf("%s.listen: %w", name, err)
 	}
-	a.listeners = append(a.listeners, listener{name, l, h})
 	a.addresses[name] = l.Addr().String()
 	a.closers = append(a.closers, func() { _ = l.Close() }) // closed already after a run
-	return nil
+	return listener{name, l, h}, nil
+}
+
+// front opens a listener that drains first when the process stops.
+func (a *App) front(ctx context.Context, name, address string, h http.Handler) error {
+	l, err := a.listen(ctx, name, address, h)
+	if err == nil {
+		a.listeners = append(a.listeners, l)
+	}
+	return err
 }
 
 func (a *App) work(name string, run func(context.Context) error) {
@@ -114,72 +123,122 @@ func (a *App) Close() {
 }
 
 // Run plays the roles until ctx ends (nil) or a part fails for good (the error).
+//
+// A stop goes from outside to inside: not ready, a pause in which load balancers notice, listeners drain, workers end
+// their transactions, and last the probes, which until then say that the process is stopping.
 func (a *App) Run(ctx context.Context) error {
 	defer a.Close()
-	for _, l := range a.listeners {
+	for _, l := range append([]listener{a.telemetry}, a.listeners...) {
 		a.log.InfoContext(ctx, "listening", "part", l.name, "address", l.on.Addr().String())
 	}
-	// Workers outlive the listeners: a request that is being answered needs them.
-	background, stopWorkers := context.WithCancel(context.WithoutCancel(ctx))
+	base := context.WithoutCancel(ctx)
+	outer, stopOuter := context.WithCancel(base) // probes
+	defer stopOuter()
+	inner, stopWorkers := context.WithCancel(base)
 	defer stopWorkers()
-	all, working := errgroup.WithContext(background)
-	fronts, serving := errgroup.WithContext(ctx)
-	grace := a.config.StopWithin / 2
-	for _, l := range a.listeners {
-		fronts.Go(func() error { return telemetry.Serve(serving, l.on, l.h, grace) })
-	}
-	all.Go(func() error {
-		if err := a.topics(working); err != nil {
-			return err
-		}
-		for _, w := range a.workers {
-			all.Go(func() error {
-				if err := w.run(working); err != nil {
-					return fmt.Errorf("%s: %w", w.name, err)
-				}
-				return nil
-			})
-		}
-		return nil
-	})
-	failed := make(chan error, 1)
-	go func() { failed <- all.Wait() }()
-	fronts.Go(func() error { // the first part that fails stops the listeners too
-		select {
-		case <-serving.Done():
-			return nil
-		case <-working.Done():
-			return context.Cause(working)
-		}
-	})
-	stopped := context.AfterFunc(serving, a.probes.Stop)
-	defer stopped()
-	err := fronts.Wait()
-	a.log.InfoContext(ctx, "stopping", "reason", reason(ctx, err))
-	stopWorkers()
+	fronts, stopFronts := context.WithCancel(base)
+	defer stopFronts()
+
+	third := a.config.StopWithin / 3
+	probes := run(func() error { return telemetry.Serve(outer, a.telemetry.on, a.telemetry.h, time.Second) })
+	workers := run(func() error { return a.runWorkers(inner) })
+	listeners := run(func() error { return a.serve(fronts, third) })
+
+	var err error
 	select {
-	case workersErr := <-failed:
-		if workersErr != nil { // the listeners report the same
-			return workersErr
+	case <-ctx.Done():
+	case err = <-workers.failed():
+	case err = <-listeners.failed():
+	case err = <-probes.failed():
+	}
+	a.probes.Stop()
+	a.log.InfoContext(ctx, "stopping", "reason", reason(err))
+	if err == nil {
+		select {
+		case <-time.After(a.config.NotReadyFor):
+		case <-workers.done:
 		}
-		return ignoreCanceled(err)
-	case <-time.After(a.config.StopWithin - grace):
-		return errors.Join(ignoreCanceled(err), errors.New("parts did not stop in time"))
+	}
+	stopFronts()
+	late := listeners.wait(third + time.Second)
+	stopWorkers()
+	late = errors.Join(late, workers.wait(2*third))
+	stopOuter()
+	late = errors.Join(late, probes.wait(2*time.Second))
+	if err != nil {
+		return err // the first cause; what it made of the others is in the log
+	}
+	return late
+}
+
+// serve answers on all listeners but the probes', until ctx ends or one fails.
+func (a *App) serve(ctx context.Context, grace time.Duration) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range a.listeners {
+		g.Go(func() error { return telemetry.Serve(ctx, l.on, l.h, grace) })
+	}
+	return g.Wait()
+}
+
+// runWorkers runs everything that has no listener, until ctx ends or one part fails.
+func (a *App) runWorkers(ctx context.Context) error {
+	if err := a.topics(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, w := range a.workers {
+		g.Go(func() error {
+			if err := w.run(ctx); err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// running is a part of the process with an end.
+type running struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+func run(f func() error) *running {
+	r := &running{done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.err = f()
+	}()
+	return r
+}
+
+// failed delivers the part's error when it ends by itself with one. A part that ends without one has nothing to do.
+func (r *running) failed() <-chan error {
+	out := make(chan error, 1)
+	go func() {
+		<-r.done
+		if r.err != nil {
+			out <- r.err
+		}
+	}()
+	return out
+}
+
+// wait waits for the end and returns its error.
+func (r *running) wait(atMost time.Duration) error {
+	select {
+	case <-r.done:
+		return r.err
+	case <-time.After(atMost):
+		return errors.New("a part did not stop in time")
 	}
 }
 
-func reason(ctx context.Context, err error) string {
-	if ctx.Err() != nil || err == nil {
+func reason(err error) string {
+	if err == nil {
 		return "asked to"
 	}
 	return err.Error()
-}
-
-func ignoreCanceled(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
 }
 
 // topicsWithin bounds the wait for topics that somebody else creates, e.g. a job that starts beside us.

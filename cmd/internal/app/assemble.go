@@ -102,7 +102,7 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 	if err != nil {
 		return err
 	}
-	return a.listen(ctx, "api", a.config.API.Listen, server.Handler())
+	return a.front(ctx, "api", a.config.API.Listen, server.Handler())
 }
 
 func (a *App) broker(ctx context.Context, table *events.Table) error {
@@ -124,7 +124,7 @@ func (a *App) broker(ctx context.Context, table *events.Table) error {
 	a.work("broker", b.Run)
 	mux := http.NewServeMux()
 	mux.Handle(creds.Path, b.Handler())
-	return a.listen(ctx, "broker", a.config.Broker.Listen, mux)
+	return a.front(ctx, "broker", a.config.Broker.Listen, mux)
 }
 
 // store is what the broker's replicas share.

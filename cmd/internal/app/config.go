@@ -17,6 +17,8 @@ import (
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/kafka"
 	"github.com/rolebridge/rolebridge/workers/lifecycle"
+	"github.com/rolebridge/rolebridge/workers/mapping"
+	"github.com/rolebridge/rolebridge/workers/trust"
 )
 
 // Role is a part that a process may play. Any process may play several.
@@ -62,11 +64,15 @@ type Config struct {
 	AWS       AWS              `koanf:"aws"`
 	API       APIConfig        `koanf:"api"`
 	Lifecycle lifecycle.Config `koanf:"lifecycle"`
-	Workers   Workers          `koanf:"workers"`
+	Mapping   mapping.Config   `koanf:"mapping"`
+	Trust     trust.Config     `koanf:"trust"`
 	Broker    BrokerConfig     `koanf:"broker"`
 	Telemetry Telemetry        `koanf:"telemetry"`
-	// StopWithin bounds an orderly stop: listeners drain, transactions end, producers flush.
+	// StopWithin bounds an orderly stop, after NotReadyFor: a third of it for listeners to drain, the rest for transactions
+	// to end and producers to flush.
 	StopWithin time.Duration `koanf:"stop_within"`
+	// NotReadyFor is how long a stopping process still serves while /readyz says no, so that load balancers look elsewhere.
+	NotReadyFor time.Duration `koanf:"not_ready_for"`
 }
 
 // Topics says which topics an installation uses.
@@ -121,14 +127,6 @@ type APIConfig struct {
 	KeysFile string `koanf:"keys_file"`
 }
 
-// Workers is what the mapping and the trust worker share.
-type Workers struct {
-	// Instance names this worker's slot, stable over restarts; empty: it joins its groups as somebody new each time.
-	Instance string `koanf:"instance"`
-	// Concurrency is how many integrations one worker process serves at once.
-	Concurrency int `koanf:"concurrency"`
-}
-
 // BrokerConfig is the credential broker's.
 type BrokerConfig struct {
 	creds.Config `koanf:",squash"`
@@ -156,10 +154,11 @@ func Defaults() Config {
 		AWS:        AWS{Region: "us-east-1"},
 		API:        APIConfig{Config: api.Defaults(), Listen: "127.0.0.1:8080"},
 		Lifecycle:  lifecycle.Defaults(),
-		Workers:    Workers{Concurrency: 64},
+		Mapping:    mapping.Defaults(),
+		Trust:      trust.Defaults(),
 		Broker:     BrokerConfig{Config: creds.Defaults(), Listen: "127.0.0.1:8081"},
 		Telemetry:  Telemetry{Listen: "127.0.0.1:9090"},
-		StopWithin: 20 * time.Second,
+		StopWithin: 30 * time.Second, NotReadyFor: time.Second,
 	}
 	c.Lifecycle.Instance = host
 	return c
@@ -171,6 +170,9 @@ func (c Config) Validate(roles []Role) error {
 		return slices.ContainsFunc(some, func(r Role) bool { return slices.Contains(roles, r) })
 	}
 	faults := []error{c.Kafka.Validate(), c.Topics.Names().Check()}
+	if c.NotReadyFor < 0 || c.NotReadyFor > time.Minute {
+		faults = append(faults, fmt.Errorf("not_ready_for: %v: want 0s to 1m", c.NotReadyFor))
+	}
 	if c.StopWithin < time.Second || c.StopWithin > 5*time.Minute {
 		faults = append(faults, fmt.Errorf("stop_within: %v: want 1s to 5m", c.StopWithin))
 	}
@@ -188,8 +190,15 @@ func (c Config) Validate(roles []Role) error {
 	if plays(Mapping) {
 		faults = append(faults, prefixed("aws.", c.AWS.platform().Validate()))
 	}
-	if plays(Mapping, Trust) && (c.Workers.Concurrency < 1 || c.Workers.Concurrency > 1000) {
-		faults = append(faults, fmt.Errorf("workers.concurrency: %d: want 1 to 1000", c.Workers.Concurrency))
+	if plays(Mapping) {
+		mc := c.Mapping
+		mc.Topics = c.Topics.Names()
+		faults = append(faults, mc.Validate())
+	}
+	if plays(Trust) {
+		tc := c.Trust
+		tc.Topics = c.Topics.Names()
+		faults = append(faults, tc.Validate())
 	}
 	if plays(Broker) {
 		faults = append(faults, c.Broker.Config.Validate())

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/internal/orders"
@@ -12,7 +13,8 @@ import (
 // ordersConfig fills in what every worker shares.
 func (a *App) ordersConfig(c orders.Config) orders.Config {
 	c.Topics, c.Client = a.config.Topics.Names(), a.kafka
-	c.Instance, c.Concurrency = a.config.Workers.Instance, a.config.Workers.Concurrency
+	// What runs when the process is asked to stop gets half of what workers get, the rest is for the last commit.
+	c.StopBudget = max(time.Second, min(c.StopBudget, a.config.StopWithin/3))
 	return c
 }
 
@@ -40,7 +42,7 @@ func (a *App) mapping(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, platform.Close)
-	work := mapping.Defaults()
+	work := a.config.Mapping
 	work.Config = a.ordersConfig(work.Config)
 	w, err := mapping.New(work, a.codec, platform, a.log, a.reg)
 	if err != nil {
@@ -57,7 +59,7 @@ func (a *App) trust(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, client.Close)
-	c := trust.Defaults()
+	c := a.config.Trust
 	c.Config = a.ordersConfig(c.Config)
 	w, err := trust.New(c, a.codec, client, a.log, a.reg)
 	if err != nil {
