@@ -32,6 +32,7 @@ type Table struct {
 	environments  map[place]map[integration.ID]struct{}
 	tokens        map[string][]holder
 	answers       map[answerKey]*integration.Receipt
+	gone          []integration.ID // the last tombstones: what WaitFor must not take for not there yet
 	position      map[int32]int64 // next offset by partition
 	behind        map[int32]int64 // records known to be still unread, by partition
 	changed       chan struct{}   // closed and replaced at each change
@@ -196,6 +197,9 @@ func (t *Table) apply(r *kgo.Record) error {
 	return nil
 }
 
+// goneKept is how many deletions [Table.WaitFor] knows of: more than can pass between a command's answer and the wait.
+const goneKept = 1024
+
 // put replaces an integration, or removes it when i is nil, and keeps the indexes right.
 func (t *Table) put(id integration.ID, i *integration.Integration) {
 	if was, ok := t.integrations[id]; ok {
@@ -212,6 +216,8 @@ func (t *Table) put(id integration.ID, i *integration.Integration) {
 		delete(t.integrations, id)
 	}
 	if i == nil {
+		t.gone = append(t.gone, id)
+		t.gone = t.gone[max(0, len(t.gone)-goneKept):]
 		return
 	}
 	t.integrations[id] = i
@@ -310,12 +316,17 @@ func (t *Table) bound(h holder) integration.Binding {
 	return t.integrations[h.integration].Connectors[h.connector]
 }
 
-// WaitFor waits until the table has integration id at this version or a later one, or until it is gone; it returns the
-// error of ctx when that ends first.
+// WaitFor waits until the table has integration id at this version or a later one, or until it is deleted. One that the
+// table has never had is waited for: its creation may be on the way. It returns the error of ctx when that ends first.
 func (t *Table) WaitFor(ctx context.Context, id integration.ID, version int64) error {
+	seen := false
 	return t.until(ctx, func() bool {
 		i, ok := t.integrations[id]
-		return !ok || i.Version >= version
+		if !ok {
+			return seen || slices.Contains(t.gone, id)
+		}
+		seen = true
+		return i.Version >= version
 	})
 }
 

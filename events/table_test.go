@@ -157,11 +157,45 @@ func TestTheTableFollowsAndWakesWhoWaits(t *testing.T) {
 			t.Error("the old token is still known")
 		}
 		l.write(kgo.TryCommit, l.must(l.topics.IntegrationRecord("org-1", "cspi-00001", nil)), l.must(l.topics.ReceiptRecord("org-1", asker, nil)))
-		if err := table.WaitFor(t.Context(), "cspi-00001", 3); err != nil {
+		if err := table.WaitUntil(t.Context(), "cspi-00001", func(i *integration.Integration) bool { return i == nil }); err != nil {
 			t.Error(err)
 		}
 		if got := table.List("org-1", "env-1"); len(got) != 0 {
 			t.Errorf("%d integrations are listed after the deletion", len(got))
+		}
+	})
+}
+
+func TestWhoWaitsForAnIntegrationWaitsForItsCreationAndNotBeyondItsEnd(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *stateLog) {
+		l.write(kgo.TryCommit, l.integration(1, 1, "", noon))
+		table := l.table()
+		wait := func(id integration.ID, version int64) (end func() error) {
+			waited := make(chan error, 1)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			go func() { waited <- table.WaitFor(ctx, id, version) }()
+			return func() error { defer cancel(); return <-waited }
+		}
+		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := table.WaitFor(short, "cspi-00002", 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("an integration that nobody has seen: got %v, want the end of the context", err)
+		}
+		created, later := wait("cspi-00002", 1), wait("cspi-00001", 99)
+		l.write(kgo.TryCommit, l.integration(2, 1, "", noon))
+		if err := created(); err != nil {
+			t.Errorf("after the creation: %v", err)
+		}
+		l.write(kgo.TryCommit, l.must(l.topics.IntegrationRecord("org-1", "cspi-00001", nil)))
+		if err := later(); err != nil {
+			t.Errorf("deleted during the wait: %v", err)
+		}
+		if err := wait("cspi-00001", 99)(); err != nil {
+			t.Errorf("deleted before the wait: %v", err)
+		}
+		table = l.table()
+		if err := wait("cspi-00001", 99)(); err != nil {
+			t.Errorf("deleted before the table was made: %v", err)
 		}
 	})
 }
