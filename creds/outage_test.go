@@ -83,6 +83,26 @@ func TestAnExpiredSessionIsNeverHandedOut(t *testing.T) {
 	})
 }
 
+func TestAnInconclusiveProofDuringAnOutageKeepsWarmKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		b := w.broker(t)
+		warm := mustSession(t, b, w.token)
+		outage := w.cloud.Inject(credstest.Fault{Fault: cloud.FaultUnavailable})
+		w.replica.Proved(orders, integration.Report{Checks: []integration.Check{
+			{Name: integration.CheckPlatformIdentity, Outcome: integration.Errored},
+			{Name: integration.CheckTagSession, Outcome: integration.Skipped},
+		}})
+		if got := mustSession(t, b, w.token); got != warm {
+			t.Error("another session after a proof that could not be made, want the one in memory")
+		}
+		if n := outage.Fired(); n != 0 {
+			t.Errorf("%d calls to the cloud for a warm key, want none", n)
+		}
+		outage.Remove()
+	})
+}
+
 func TestAShortBreakOfTheCloudIsNotSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -129,14 +129,15 @@ type Trust struct {
 	RefusedSince time.Time `json:"refused_since,omitzero"`
 	CleanRounds  int       `json:"clean_rounds,omitempty"`
 	LastValid    time.Time `json:"last_valid,omitzero"`
-	Report       *Report   `json:"report,omitempty"`
-	History      []Change  `json:"history,omitempty"`
+	// Tags is what the tag-session check said when it last said anything: what could not be looked at stays as it was.
+	// Sessions are cached under it, so a guess would make warm ones unreachable just when the cloud is away.
+	Tags    bool     `json:"tags,omitempty"`
+	Report  *Report  `json:"report,omitempty"`
+	History []Change `json:"history,omitempty"`
 }
 
-// TagSession reports whether the last report saw session tags admitted.
-func (t Trust) TagSession() bool {
-	return t.Report != nil && t.Report.Outcome(CheckTagSession) == Pass
-}
+// TagSession reports whether the customer's trust policy admits session tags, as far as is known.
+func (t Trust) TagSession() bool { return t.Tags }
 
 // Change is one change of a [TrustStatus].
 type Change struct {
@@ -148,6 +149,12 @@ type Change struct {
 // after returns the trust that follows from t when report r is in.
 func (t Trust) after(r Report, now time.Time) Trust {
 	t.Asked, t.Report = false, &r
+	switch r.Outcome(CheckTagSession) {
+	case Pass:
+		t.Tags = true
+	case Fail:
+		t.Tags = false
+	}
 	verdict := r.Verdict()
 	if verdict != VerdictRefused {
 		// Only an uninterrupted run of refusals counts, but a round that could not look does not interrupt it.

@@ -135,3 +135,31 @@ func TestValidTrustIsProvedAgainHourly(t *testing.T) {
 		t.Errorf("the next proof is due in %v, want an hour or so", wait)
 	}
 }
+
+func TestOnlyAConclusiveCheckChangesWhetherSessionsAreTagged(t *testing.T) {
+	tagging := func(o integration.Outcome) integration.Report {
+		r := clean
+		r.Checks = append([]integration.Check{{Name: integration.CheckTagSession, Outcome: o}}, clean.Checks...)
+		return r
+	}
+	w, id := mappedWorld(t)
+	for n, step := range []struct {
+		report integration.Report
+		want   bool
+	}{
+		{tagging(integration.Errored), false},
+		{tagging(integration.Pass), true},
+		{tagging(integration.Errored), true},
+		{tagging(integration.Skipped), true},
+		{outage, true}, // the check is not in the report at all
+		{tagging(integration.Fail), false},
+		{outage, false},
+		{tagging(integration.Pass), true},
+	} {
+		w.probed(id, step.report)
+		if got := w.get(id).Trust.TagSession(); got != step.want {
+			t.Errorf("after report %d sessions are tagged: %t, want %t", n, got, step.want)
+		}
+		w.due(id)
+	}
+}

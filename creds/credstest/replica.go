@@ -68,12 +68,8 @@ func (r *Replica) ByToken(hash string) (events.Binding, bool) {
 	return events.Binding{Organization: o, Integration: i, Connector: h.connector}, ok
 }
 
-// Trusted adds an integration of organization o whose trust is proved, with tags when its last report saw them admitted.
+// Trusted adds an integration of organization o whose trust is proved, with tags when a proof saw them admitted.
 func (r *Replica) Trusted(o integration.OrganizationID, id integration.ID, platform, customer, externalID string, tags bool) {
-	outcome := integration.Fail
-	if tags {
-		outcome = integration.Pass
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.organizations[o]; !ok {
@@ -83,10 +79,20 @@ func (r *Replica) Trusted(o integration.OrganizationID, id integration.ID, platf
 		ID: id, Organization: o, Environment: "env", ExternalID: externalID, Version: 1,
 		Config:  integration.Config{Kind: integration.KindAWS, Customer: customer},
 		Mapping: integration.Mapping{Status: integration.MappingReady, Platform: platform},
-		Trust: integration.Trust{Status: integration.TrustValid, Report: &integration.Report{
-			Checks: []integration.Check{{Name: integration.CheckTagSession, Outcome: outcome}},
-		}},
+		Trust:   integration.Trust{Status: integration.TrustValid, Tags: tags},
 	}
+}
+
+// Proved puts in place what follows from a report of the trust worker.
+func (r *Replica) Proved(id integration.ID, report integration.Report) {
+	r.Change(id, func(i *integration.Integration) {
+		s := integration.NewState()
+		s.SetIntegration(*i)
+		integration.Evolve(s, integration.Event{
+			Organization: i.Organization, Integration: id, Version: i.Version, Time: time.Now(), Fact: integration.Validated{Report: report},
+		})
+		*i, _ = s.Integration(id)
+	})
 }
 
 // Bind gives a connector a token.
