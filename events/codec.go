@@ -201,7 +201,8 @@ func (c *Codec) EventRecord(ev integration.Event) (*kgo.Record, error) {
 		e.SetExtension(extCommandID, a.ID)
 		e.SetExtension(extCommandSource, a.Source)
 		if ev.Version == 0 {
-			sum := sha256.Sum256([]byte(a.Source + "\n" + a.ID))
+			// A command's id is its organization's: two tenants may use the same source and id.
+			sum := sha256.Sum256([]byte(string(ev.Organization) + "\n" + a.Source + "\n" + a.ID))
 			e.SetID("refused." + hex.EncodeToString(sum[:12]))
 		}
 	}

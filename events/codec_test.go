@@ -147,6 +147,39 @@ func TestEveryEventIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+func TestTwoRefusalsHaveTwoIDs(t *testing.T) {
+	c := codec(t)
+	seen := map[string]integration.Event{}
+	for _, organization := range []integration.OrganizationID{"org-1", "org-2"} {
+		for _, asked := range []integration.Asked{{Source: "/cp", ID: "1"}, {Source: "/cp", ID: "2"}, {Source: "/other", ID: "1"}} {
+			e := integration.Event{Organization: organization, Time: noon, Answers: &asked, Fact: facts[len(facts)-1]}
+			for range 2 {
+				r, err := c.EventRecord(e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				id := header(r, "ce_id")
+				if was, ok := seen[id]; ok && (was.Organization != e.Organization || *was.Answers != asked) {
+					t.Errorf("%s %+v and %s %+v: got one id, %s", was.Organization, was.Answers, e.Organization, asked, id)
+				}
+				seen[id] = e
+			}
+		}
+	}
+	if len(seen) != 6 {
+		t.Errorf("got %d ids of 6 refusals, each written twice", len(seen))
+	}
+}
+
+func header(r *kgo.Record, name string) string {
+	for _, h := range r.Headers {
+		if h.Key == name {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
 func TestEveryTypeHasASchemaAndEverySchemaAType(t *testing.T) {
 	types := map[string]bool{"common": true}
 	for _, a := range integration.Asks() {
@@ -246,12 +279,18 @@ func TestWhatIsNotACommandIsRefusedWithTheReason(t *testing.T) {
 		r    *kgo.Record
 		want string
 	}{
-		"no headers":          {with(func(r *kgo.Record) { r.Headers = nil }), "ce_specversion"},
-		"an old version":      {with(set("ce_specversion", "0.3")), "ce_specversion"},
-		"no id":               {with(set("ce_id", "")), "id"},
-		"no source":           {with(set("ce_source", "")), "source"},
-		"no organization":     {with(set("ce_organization", "")), "organization"},
-		"a bad time":          {with(set("ce_time", "yesterday")), "ce_time"},
+		"no headers":         {with(func(r *kgo.Record) { r.Headers = nil }), "ce_specversion"},
+		"an old version":     {with(set("ce_specversion", "0.3")), "ce_specversion"},
+		"no id":              {with(set("ce_id", "")), "id"},
+		"no source":          {with(set("ce_source", "")), "source"},
+		"no organization":    {with(set("ce_organization", "")), "organization"},
+		"a bad time":         {with(set("ce_time", "yesterday")), "ce_time"},
+		"an id of any bytes": {with(set("ce_id", "1\xff")), "header ce_id is not valid UTF-8"},
+		"an actor's too":     {with(set("ce_actor", "u-\xc3")), "header ce_actor is not valid UTF-8"},
+		"a structure of any bytes": {with(func(r *kgo.Record) {
+			set("content-type", "application/cloudevents+json")(r)
+			r.Value = []byte("{\"specversion\":\"1.0\",\"id\":\"1\xff\",\"source\":\"s\",\"type\":\"integration.validate\",\"organization\":\"o\",\"data\":{\"integration\":\"cspi-00001\"}}")
+		}), "not valid UTF-8"},
 		"a header twice":      {with(func(r *kgo.Record) { r.Headers = append(r.Headers, r.Headers[1]) }), "twice"},
 		"a long attribute":    {with(set("ce_actor", strings.Repeat("x", 5000))), "actor"},
 		"many headers":        {with(func(r *kgo.Record) { r.Headers = make([]kgo.RecordHeader, 1000) }), "headers"},

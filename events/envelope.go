@@ -114,6 +114,9 @@ func readBinary(r *kgo.Record, content string) (event.Event, error) {
 		}
 		seen[name] = true
 		value := string(h.Value)
+		if !utf8.ValidString(value) { // the state's JSON would turn two of them into one
+			return e, fmt.Errorf("header %s is not valid UTF-8", h.Key)
+		}
 		switch name {
 		case "specversion":
 			version = value
