@@ -3,6 +3,7 @@ package integration_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -274,6 +275,24 @@ func TestADraftTakesItsCustomerRoleOnce(t *testing.T) {
 	w.mustDo(admin, full)
 	full.Config.Customer = roleB
 	w.refused(admin, full, integration.CodeConflict, "")
+}
+
+func TestAnUpdateWithWhatIsTrueAlreadyKeepsTrustAndSessions(t *testing.T) {
+	w, id := mappedWorld(t)
+	w.probed(id, clean)
+	before := w.get(id)
+	w.mustDo(admin, integration.Update{Integration: id, Config: before.Config})
+	after := w.get(id)
+	if !reflect.DeepEqual(after.Trust, before.Trust) {
+		t.Errorf("trust became %+v, want %+v", after.Trust, before.Trust)
+	}
+	if after.Epoch != before.Epoch {
+		t.Errorf("the epoch went from %d to %d: warm sessions are lost", before.Epoch, after.Epoch)
+	}
+	o, _ := w.state.Organization()
+	if r := after.CredentialsAllowed(o); r != nil {
+		t.Errorf("credentials are refused: %v", r)
+	}
 }
 
 func TestACommandIsDecidedOnce(t *testing.T) {

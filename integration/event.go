@@ -84,7 +84,7 @@ type Created struct {
 	CreatedBy   Principal     `json:"created_by"`
 }
 
-// Updated says that a draft has its customer identity.
+// Updated says that a draft has its customer identity; also when it had it already, which changes nothing.
 type Updated struct {
 	Config Config `json:"config"`
 }

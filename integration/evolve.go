@@ -71,6 +71,9 @@ func evolveOrganization(s *State, e Event) {
 func (i Integration) evolve(e Event) Integration {
 	switch fact := e.Fact.(type) {
 	case Updated:
+		if fact.Config == i.Config {
+			break // said again to a client that lost the answer
+		}
 		// Another identity is trusted by another policy: what was known about the old one says nothing.
 		i.Config = fact.Config
 		i.Trust = Trust{Status: TrustUnknown, Attempt: i.Trust.Attempt, History: i.Trust.History}
