@@ -92,22 +92,22 @@ func (c *call) command(ask integration.Ask) (integration.Command, error) {
 }
 
 // changed returns the integration that a decision was about.
-func (s *Server) changed(r integration.Receipt) (*integration.Integration, error) {
+func (s *Server) changed(c *call, r integration.Receipt) (*integration.Integration, error) {
 	i, ok := s.replica.Integration(r.Integration)
-	if !ok || i.Organization != r.Organization || i.Deleting() {
-		return nil, noIntegration(r.Integration) // a repeated request, and somebody has deleted it since
+	if !ok || i.Organization != r.Organization || i.Deleting() || !c.permits(integration.OpRead, i.Environment, i.ID) {
+		return nil, noIntegration(r.Integration) // a repeated request; since then it was deleted, or a role was taken away
 	}
 	return i, nil
 }
 
 // mapped waits, within the bound, until the platform's identity is made or could not be made, and returns the
 // integration as it is then.
-func (s *Server) mapped(ctx context.Context, r integration.Receipt) (*integration.Integration, error) {
+func (s *Server) mapped(ctx context.Context, c *call, r integration.Receipt) (*integration.Integration, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.MappedWithin)
 	defer cancel()
 	// Out of time is fine: the identity is empty then, and a later read has it.
 	_ = s.replica.WaitUntil(ctx, r.Integration, func(i *integration.Integration) bool {
 		return i == nil || i.Mapping.Status != integration.MappingRequested
 	})
-	return s.changed(r)
+	return s.changed(c, r)
 }

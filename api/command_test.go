@@ -116,3 +116,22 @@ func TestACommandSaysWhoAsks(t *testing.T) {
 		t.Errorf("got %+v", last)
 	}
 }
+
+func TestARepeatedRequestShowsNothingAfterTheRoleWasTaken(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	// The stranger gets a role in the environment, and keeps another one elsewhere when it is taken again.
+	role := integration.RoleBinding{Principal: "u-stranger", Role: integration.EnvironmentAdmin, Scope: integration.Scope{Environment: apitest.Environment}}
+	elsewhere := role
+	elsewhere.Scope.Environment = "env-other"
+	for _, b := range []integration.RoleBinding{role, elsewhere} {
+		s.Do(t, apitest.OrgA, "platform:test", integration.CreateRoleBinding{RoleBinding: b})
+	}
+	var made wire.Integration
+	request(t, s, apitest.Stranger, http.MethodPost, one, creation(roleARN), "Idempotency-Key", "k").into(t, http.StatusCreated, &made)
+	s.Do(t, apitest.OrgA, "platform:test", integration.DeleteRoleBinding{RoleBinding: role})
+	got := request(t, s, apitest.Stranger, http.MethodPost, one, creation(roleARN), "Idempotency-Key", "k")
+	if got.status != http.StatusNotFound || strings.Contains(string(got.body), *made.Config.ExternalID) {
+		t.Errorf("the repeated request gives %d %s, want 404", got.status, got.body)
+	}
+}

@@ -42,7 +42,7 @@ func (s *Server) bind(c *call) (answer, error) {
 	if err != nil {
 		return answer{command: command}, err
 	}
-	i, err := s.changed(r)
+	i, err := s.changed(c, r)
 	if err != nil {
 		return answer{command: command}, err
 	}

@@ -29,7 +29,7 @@ func (p pim) create(c *call) (answer, error) {
 	if err != nil {
 		return answer{command: command}, p.withLocation(c, ask, err)
 	}
-	i, err := p.mapped(c.Context(), r)
+	i, err := p.mapped(c.Context(), c, r)
 	if err != nil {
 		return answer{command: command}, err
 	}

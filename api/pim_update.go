@@ -33,7 +33,7 @@ func (p pim) update(c *call) (answer, error) {
 	if err != nil {
 		return answer{command: command}, err
 	}
-	i, err := p.mapped(c.Context(), r)
+	i, err := p.mapped(c.Context(), c, r)
 	if err != nil {
 		return answer{command: command}, err
 	}

@@ -64,7 +64,7 @@ func (s *Server) prove(c *call, id integration.ID, e integration.EnvironmentID, 
 	ctx, cancel := context.WithTimeout(c.Context(), wait)
 	defer cancel()
 	_ = s.replica.WaitUntil(ctx, r.Integration, func(i *integration.Integration) bool { return i == nil || settled(i) })
-	i, err := s.changed(r)
+	i, err := s.changed(c, r)
 	return i, command, err
 }
 
@@ -117,7 +117,7 @@ func (s *Server) revoke(c *call) (answer, error) {
 	if err != nil {
 		return answer{command: command}, err
 	}
-	i, err := s.changed(r)
+	i, err := s.changed(c, r)
 	if err != nil {
 		return answer{command: command}, err
 	}

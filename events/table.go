@@ -31,11 +31,12 @@ type Table struct {
 	integrations  map[integration.ID]*integration.Integration
 	environments  map[place]map[integration.ID]struct{}
 	tokens        map[string][]holder
+	barred        map[claim]struct{} // organizations that bound a hash which another had bound before
 	answers       map[answerKey]*integration.Receipt
 	gone          []integration.ID // the last tombstones: what WaitFor must not take for not there yet
-	position      map[int32]int64 // next offset by partition
-	behind        map[int32]int64 // records known to be still unread, by partition
-	changed       chan struct{}   // closed and replaced at each change
+	position      map[int32]int64  // next offset by partition
+	behind        map[int32]int64  // records known to be still unread, by partition
+	changed       chan struct{}    // closed and replaced at each change
 }
 
 type place struct {
@@ -52,6 +53,12 @@ type answerKey struct {
 type holder struct {
 	integration integration.ID
 	connector   integration.ConnectorID
+}
+
+// claim is an organization's binding of a hash.
+type claim struct {
+	hash         string
+	organization integration.OrganizationID
 }
 
 // Binding is what a connector's token stands for.
@@ -80,6 +87,7 @@ func NewTable(topics Topics, client []kgo.Opt, options ...TableOption) *Table {
 		integrations:  map[integration.ID]*integration.Integration{},
 		environments:  map[place]map[integration.ID]struct{}{},
 		tokens:        map[string][]holder{},
+		barred:        map[claim]struct{}{},
 		answers:       map[answerKey]*integration.Receipt{},
 		position:      map[int32]int64{},
 		behind:        map[int32]int64{},
@@ -227,7 +235,22 @@ func (t *Table) put(id integration.ID, i *integration.Integration) {
 	}
 	t.environments[at][id] = struct{}{}
 	for c, b := range i.Connectors {
+		t.dispute(i, b)
 		t.tokens[b.TokenHash] = append(slices.Clone(t.tokens[b.TokenHash]), holder{id, c})
+	}
+}
+
+// dispute bars the later of two organizations that bind the same hash: whoever copies a hash must not come into its
+// place when its owner lets go of it. It stays barred for as long as this table lives.
+func (t *Table) dispute(i *integration.Integration, b integration.Binding) {
+	for _, h := range t.tokens[b.TokenHash] {
+		switch other := t.integrations[h.integration]; {
+		case other.Organization == i.Organization:
+		case b.BoundAt.Before(t.bound(h).BoundAt):
+			t.barred[claim{b.TokenHash, other.Organization}] = struct{}{}
+		default:
+			t.barred[claim{b.TokenHash, i.Organization}] = struct{}{}
+		}
 	}
 }
 
@@ -293,23 +316,21 @@ func (t *Table) All(yield func(*integration.Integration) bool) {
 }
 
 // ByToken returns the binding whose token has this SHA-256, in lower-case hexadecimal. Within an organization the
-// decider keeps hashes apart; were another organization to bind a stolen hash, the older binding keeps it.
+// decider keeps hashes apart; of two organizations that bind the same, only the first one's binding counts.
 func (t *Table) ByToken(hash string) (Binding, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	holders := t.tokens[hash]
-	if len(holders) == 0 {
-		return Binding{}, false
-	}
-	oldest := holders[0]
-	for _, h := range holders[1:] {
-		if t.bound(h).BoundAt.Before(t.bound(oldest).BoundAt) {
-			oldest = h
+	for _, h := range t.tokens[hash] {
+		i := t.integrations[h.integration]
+		if len(t.barred) > 0 {
+			if _, barred := t.barred[claim{hash, i.Organization}]; barred {
+				continue
+			}
 		}
+		o, ok := t.organizations[i.Organization]
+		return Binding{Organization: o, Integration: i, Connector: h.connector}, ok
 	}
-	i := t.integrations[oldest.integration]
-	o, ok := t.organizations[i.Organization]
-	return Binding{Organization: o, Integration: i, Connector: oldest.connector}, ok
+	return Binding{}, false
 }
 
 func (t *Table) bound(h holder) integration.Binding {

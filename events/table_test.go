@@ -209,9 +209,17 @@ func TestAStolenTokenHashStaysWithItsFirstOwner(t *testing.T) {
 		l.write(kgo.TryCommit, l.integration(2, 1, "aa", noon.Add(time.Hour)))
 		l.write(kgo.TryCommit, l.integration(1, 1, "aa", noon))
 		l.write(kgo.TryCommit, l.integration(4, 1, "aa", noon.Add(2*time.Hour)))
-		b, ok := l.table().ByToken("aa")
+		table := l.table()
+		b, ok := table.ByToken("aa")
 		if !ok || b.Integration.ID != "cspi-00001" || b.Organization.ID != "org-1" {
 			t.Errorf("the token belongs to %+v, want the integration that bound it first", b.Integration)
+		}
+		l.write(kgo.TryCommit, l.integration(1, 2, "", noon))
+		if err := table.WaitFor(t.Context(), "cspi-00001", 2); err != nil {
+			t.Fatal(err)
+		}
+		if b, ok := table.ByToken("aa"); ok {
+			t.Errorf("after its owner let go, the hash belongs to %s of %s: it was copied", b.Integration.ID, b.Organization.ID)
 		}
 	})
 }
