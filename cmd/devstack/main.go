@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
@@ -84,23 +85,15 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer s.close()
-	stack, cancel := context.WithCancel(ctx)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- s.run(stack) }()
-	walked := make(chan error, 1)
-	go func() { walked <- s.walk(stack, out) }()
-	select {
-	case err := <-done: // a part failed, or a stop during the walk
-		cancel()
-		return errors.Join(err, ignoreStop(<-walked))
-	case err := <-walked:
-		if err == nil && !o.noStay {
-			return <-done
-		}
-		cancel()
-		return errors.Join(ignoreStop(err), <-done)
-	}
+	stop, end := context.WithCancel(ctx)
+	defer end()
+	g, stop := errgroup.WithContext(stop)
+	g.Go(func() error { return s.run(stop) })
+	g.Go(func() error {
+		defer end()
+		return ignoreStop(s.demonstrate(stop, out))
+	})
+	return g.Wait()
 }
 
 func ignoreStop(err error) error {

@@ -23,7 +23,7 @@ type sink struct {
 	bucket string
 	prefix string
 	log    *slog.Logger
-	// written gets each object's key; it must be read.
+	// written gets each object's key; the sink waits until it is read.
 	written chan<- string
 }
 
@@ -86,8 +86,12 @@ func (s *sink) write(ctx context.Context, records []*kgo.Record) bool {
 			Bucket: &s.bucket, Key: &key, Body: bytes.NewReader(lines.Bytes()), ContentType: aws.String("application/x-ndjson"),
 		})
 		if err == nil {
-			s.written <- key
-			return true
+			select {
+			case s.written <- key:
+				return true
+			case <-ctx.Done():
+				return false
+			}
 		}
 		s.log.WarnContext(ctx, "sink cannot write; trying again", "object", key, "error", err, "wait", wait)
 		select {

@@ -54,9 +54,6 @@ type stack struct {
 
 	platform sandbox.User    // rolebridge's own identity
 	customer sandbox.Account // the customer's administrator
-
-	// connectors are what the demonstration runs beside the roles.
-	connectors errgroup.Group
 }
 
 // start opens the stand-ins and builds the roles; run starts them. On an error nothing stays open.
@@ -217,7 +214,7 @@ func (s *stack) run(ctx context.Context) error {
 		defer sink()
 		return s.roles.Run(ctx)
 	})
-	return errors.Join(g.Wait(), s.connectors.Wait())
+	return g.Wait()
 }
 
 // envFile writes the file that other terminals source.

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -14,13 +14,18 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/rolebridge/rolebridge/api/client"
 	"github.com/rolebridge/rolebridge/api/wire"
 	"github.com/rolebridge/rolebridge/cloud/aws/policy"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
 // walk leads one integration from its creation to an object in a bucket, in front of the user.
@@ -28,36 +33,83 @@ type walk struct {
 	*stack
 	out   io.Writer
 	begin time.Time
-	api   rest
+	api   *client.Client
 	iam   *iam.Client // the customer's administrator at AWS
 	s3    *s3.Client
 	id    string
+	again bool // an earlier walk on this folder was interrupted
+
+	connectors errgroup.Group // those whom the walk starts; Wait only after it
+	written    chan string    // the keys of their objects
 }
 
-// walk prints each step with its time. After a restart on the same data folder it only shows that all is still there.
-func (s *stack) walk(ctx context.Context, out io.Writer) error {
+// newWalk starts nothing.
+func (s *stack) newWalk(out io.Writer) (*walk, error) {
+	api, err := client.New(client.Config{
+		URL: "http://" + s.roles.Addresses()["api"], Key: s.memory.APIKey, Secret: secret.New(s.memory.APISecret), Agent: "rolebridge-devstack",
+	})
+	if err != nil {
+		return nil, err
+	}
 	customer := aws.Config{
 		Region: region, BaseEndpoint: aws.String(s.aws.Endpoint()),
 		Credentials: s.customer.Root,
 	}
-	w := &walk{
-		stack: s, out: out, begin: time.Now(), id: s.memory.Integration,
-		api: rest{"http://" + s.roles.Addresses()["api"], s.memory.APIKey, s.memory.APISecret},
+	return &walk{
+		stack: s, out: out, begin: time.Now(), id: s.memory.Integration, api: api, written: make(chan string),
 		iam: iam.NewFromConfig(customer), s3: s3.NewFromConfig(customer, func(o *s3.Options) { o.UsePathStyle = true }),
+	}, nil
+}
+
+// demonstrate walks and, unless the stack is to exit then, keeps what the walk has started running until ctx ends.
+func (s *stack) demonstrate(ctx context.Context, out io.Writer) error {
+	w, err := s.newWalk(out)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(out, "rolebridge devstack: every role in one process; Kafka, Redis and AWS are stand-ins embedded in it.\n\n")
-	steps := []func(context.Context) error{
-		w.foundOrganization, w.customerMakesRole, w.createIntegration, w.firstProof, w.customerTrustsUs, w.secondProof, w.bindConnector,
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err = w.run(ctx)
+	if err == nil && !s.options.noStay {
+		w.tell(ctx)
 	}
-	if s.memory.Token != "" {
-		steps = []func(context.Context) error{w.showWhatWasKept}
-	}
-	for _, step := range append(steps, w.sinkWrites) {
+	cancel()
+	return errors.Join(err, w.connectors.Wait())
+}
+
+// run prints each step with its time, and leaves the connectors that it starts running until ctx ends.
+func (w *walk) run(ctx context.Context) error {
+	fmt.Fprintf(w.out, "rolebridge devstack: every role in one process; Kafka, Redis and AWS are stand-ins embedded in it.\n\n")
+	for _, step := range w.steps() {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return w.whatNext()
+}
+
+// steps returns what there is to walk. Each step can be walked again: a walk that was interrupted, in the middle of a
+// step too, starts anew on the same data folder. After a walk that was not, it only shows that all is still there.
+func (w *walk) steps() []func(context.Context) error {
+	if w.memory.Token != "" {
+		return []func(context.Context) error{w.showWhatWasKept, w.sinkWrites}
+	}
+	return []func(context.Context) error{
+		w.foundOrganization, w.customerMakesRole, w.createIntegration, w.firstProof, w.customerTrustsUs, w.secondProof, w.bindConnector,
+		w.sinkWrites,
+	}
+}
+
+// tell names later objects, for whoever goes on producing.
+func (w *walk) tell(ctx context.Context) {
+	for {
+		select {
+		case key := <-w.written:
+			w.say("object s3://%s/%s", bucket, key)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // say opens a step.
@@ -105,21 +157,24 @@ func (w *walk) foundOrganization(ctx context.Context) error {
 		return err
 	}
 	// The API answers 403 until its replica of the state has the organization.
-	return w.until(ctx, "the organization", func() error {
-		return w.api.do(ctx, http.MethodGet, "/pim/v1/integrations?environment="+environment, nil, nil)
+	return w.until(ctx, "the organization", func(ctx context.Context) error {
+		_, err := w.api.List(ctx, environment, "")
+		return err
 	})
 }
 
 // until calls f until it succeeds, for half a minute at most.
-func (w *walk) until(ctx context.Context, what string, f func() error) error {
+func (w *walk) until(ctx context.Context, what string, f func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		err := f()
+		err := f(bounded)
 		if err == nil {
 			return nil
 		}
 		select {
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-bounded.Done():
 			return fmt.Errorf("waited for %s: %w", what, err)
 		case <-time.After(100 * time.Millisecond):
@@ -128,11 +183,17 @@ func (w *walk) until(ctx context.Context, what string, f func() error) error {
 }
 
 func (w *walk) customerMakesRole(ctx context.Context) error {
-	w.say("The customer (AWS account %s) makes a bucket and a role that trusts nobody yet:", customerAccount)
 	first := policy.FirstTrust().JSON()
-	w.showJSON(json.RawMessage(first))
-	if _, err := w.iam.CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(customerRole), AssumeRolePolicyDocument: aws.String(string(first))}); err != nil {
+	_, err := w.iam.CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(customerRole), AssumeRolePolicyDocument: aws.String(string(first))})
+	_, w.again = errors.AsType[*iamtypes.EntityAlreadyExistsException](err)
+	switch {
+	case w.again:
+		w.say("The customer (AWS account %s) has a role since a walk that was interrupted.", customerAccount)
+	case err != nil:
 		return err
+	default:
+		w.say("The customer (AWS account %s) makes a bucket and a role that trusts nobody yet:", customerAccount)
+		w.showJSON(json.RawMessage(first))
 	}
 	permissions, err := customerPermissions()
 	if err != nil {
@@ -144,16 +205,24 @@ func (w *walk) customerMakesRole(ctx context.Context) error {
 		return err
 	}
 	_, err = w.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucket)})
+	if _, have := errors.AsType[*s3types.BucketAlreadyOwnedByYou](err); have {
+		return nil
+	}
 	return err
 }
 
+const customerRoleARN = "arn:aws:iam::" + customerAccount + ":role/" + customerRole
+
 func (w *walk) createIntegration(ctx context.Context) error {
-	w.say("The customer's administrator creates the integration: POST /pim/v1/integrations")
-	var made wire.Integration
-	err := w.api.do(ctx, http.MethodPost, "/pim/v1/integrations", wire.IntegrationRequest{
+	w.say("The customer's administrator creates the integration: POST /pim/v2/integrations")
+	made, err := w.api.Create(ctx, wire.IntegrationRequest{
 		DisplayName: "orders to S3", Provider: "AWS", Environment: wire.Reference{ID: environment},
-		Config: &wire.ConfigRequest{Kind: string(integration.KindAWS), CustomerIAMRoleARN: "arn:aws:iam::" + customerAccount + ":role/" + customerRole},
-	}, &made)
+		Config: &wire.ConfigRequest{Kind: string(integration.KindAWS), CustomerIAMRoleARN: customerRoleARN},
+	})
+	if client.Code(err) == integration.CodeExists {
+		w.show("(it is there since a walk that was interrupted)")
+		made, err = w.madeBefore(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -167,10 +236,21 @@ func (w *walk) createIntegration(ctx context.Context) error {
 	return w.folder.remember(w.memory)
 }
 
+// madeBefore finds the integration of the customer's role.
+func (w *walk) madeBefore(ctx context.Context) (wire.Integration, error) {
+	all, err := w.api.List(ctx, environment, "")
+	for _, i := range all {
+		if i.Config.Customer() == customerRoleARN {
+			return i, nil
+		}
+	}
+	return wire.Integration{}, errors.Join(fmt.Errorf("no integration of %s in %s", customerRoleARN, environment), err)
+}
+
 // validate asks for a proof of trust and prints the report.
 func (w *walk) validate(ctx context.Context) (wire.Validation, error) {
-	var v wire.Validation
-	if err := w.api.do(ctx, http.MethodPost, "/rolebridge/v1/integrations/"+w.id+"/validation?wait=20s", nil, &v); err != nil {
+	v, err := w.api.Validate(ctx, w.id, 20*time.Second)
+	if err != nil {
 		return v, err
 	}
 	var table strings.Builder
@@ -186,6 +266,11 @@ func (w *walk) validate(ctx context.Context) (wire.Validation, error) {
 }
 
 func (w *walk) firstProof(ctx context.Context) error {
+	if w.again { // the earlier walk may have come to the final policy
+		w.say("rolebridge tries the customer's trust policy, as it was left:")
+		_, err := w.validate(ctx)
+		return err
+	}
 	w.say("rolebridge tries the customer's trust policy. It still denies everybody:")
 	v, err := w.validate(ctx)
 	if err == nil && v.Trust.Status == integration.TrustValid {
@@ -195,13 +280,13 @@ func (w *walk) firstProof(ctx context.Context) error {
 }
 
 func (w *walk) customerTrustsUs(ctx context.Context) error {
-	var p wire.Policies
-	if err := w.api.do(ctx, http.MethodGet, "/rolebridge/v1/integrations/"+w.id+"/policies", nil, &p); err != nil {
+	p, err := w.api.Policies(ctx, w.id, nil)
+	if err != nil {
 		return err
 	}
 	w.say("The customer pastes the final trust policy, as rolebridge wrote it:")
 	w.showJSON(p.FinalTrust)
-	_, err := w.iam.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{
+	_, err = w.iam.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{
 		RoleName: aws.String(customerRole), PolicyDocument: aws.String(string(p.FinalTrust)),
 	})
 	return err
@@ -218,8 +303,12 @@ func (w *walk) secondProof(ctx context.Context) error {
 
 func (w *walk) bindConnector(ctx context.Context) error {
 	w.say("A connector is bound. Its token is shown once; only its hash is kept:")
-	var bound wire.Bound
-	err := w.api.do(ctx, http.MethodPost, "/rolebridge/v1/integrations/"+w.id+"/connectors", wire.ConnectorRequest{Connector: connector}, &bound)
+	bound, err := w.api.Bind(ctx, w.id, connector)
+	if client.Code(err) == integration.CodeExists { // by a walk that was interrupted: nobody has its token
+		if err = w.api.Unbind(ctx, w.id, connector); err == nil {
+			bound, err = w.api.Bind(ctx, w.id, connector)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -230,8 +319,9 @@ func (w *walk) bindConnector(ctx context.Context) error {
 
 func (w *walk) showWhatWasKept(ctx context.Context) error {
 	var v wire.Validation
-	if err := w.until(ctx, "the state", func() error {
-		return w.api.do(ctx, http.MethodGet, "/rolebridge/v1/integrations/"+w.id+"/validation", nil, &v)
+	if err := w.until(ctx, "the state", func(ctx context.Context) (err error) {
+		v, err = w.api.Validation(ctx, w.id, 0, 0)
+		return err
 	}); err != nil {
 		return err
 	}
@@ -250,8 +340,7 @@ func (w *walk) sinkWrites(ctx context.Context) error {
 			return err
 		}
 	}
-	written := make(chan string, 1)
-	connector, err := openSink(ctx, w.kafka.ListenAddrs(), "connect-"+connector, ordersTopic, bucket, "topics/", w.log, written)
+	connector, err := openSink(ctx, w.kafka.ListenAddrs(), "connect-"+connector, ordersTopic, bucket, "topics/", w.log, w.written)
 	if err != nil {
 		return err
 	}
@@ -262,22 +351,12 @@ func (w *walk) sinkWrites(ctx context.Context) error {
 	}
 	var object string
 	select {
-	case object = <-written:
+	case object = <-w.written:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-time.After(30 * time.Second):
 		return fmt.Errorf("the sink has written nothing for 30 s; see the log")
 	}
-	w.connectors.Go(func() error { // later objects, for whoever goes on producing
-		for {
-			select {
-			case key := <-written:
-				w.say("object s3://%s/%s", bucket, key)
-			case <-ctx.Done():
-				return nil
-			}
-		}
-	})
 	got, err := w.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &object})
 	if err != nil {
 		return err

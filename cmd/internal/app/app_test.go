@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -10,15 +11,20 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/events"
 )
 
 // everything is a process of all roles that touches no network.
-func everything(t *testing.T) *app.App {
+func everything(t *testing.T, changes ...func(*app.Config)) *app.App {
 	t.Helper()
 	dir := t.TempDir()
 	keys, keyset := filepath.Join(dir, "keys.yaml"), filepath.Join(dir, "keyset.json")
@@ -33,6 +39,9 @@ func everything(t *testing.T) *app.App {
 	c.API.KeysFile, c.Broker.KeysetFile = keys, keyset
 	c.AWS.Accounts, c.AWS.Identities = []app.AWSAccount{{ID: "100000000001"}}, []string{"arn:aws:iam::100000000001:role/rolebridge"}
 	c.AWS.Credentials = credentials.NewStaticCredentialsProvider("id", "secret", "")
+	for _, change := range changes {
+		change(&c)
+	}
 	a, err := app.New(t.Context(), c, app.Roles(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -117,5 +126,62 @@ func TestRolesAreReadFromTheirNames(t *testing.T) {
 		if got, err := app.ParseRoles(bad); err == nil {
 			t.Errorf("%v was read as %v", bad, got)
 		}
+	}
+}
+
+func TestAStopIsNotReadyFirstAndProbesLast(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	a := everything(t, func(c *app.Config) {
+		c.Kafka.Brokers, c.Topics.Partitions, c.Redis.Address = cluster.ListenAddrs(), 2, ""
+		c.NotReadyFor, c.Lifecycle.Fresh = time.Second, true
+		cl, err := kgo.NewClient(kgo.SeedBrokers(c.Kafka.Brokers...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		if _, err := events.Apply(t.Context(), kadm.NewClient(cl), c.Topics.Names(), 1); err != nil {
+			t.Fatal(err)
+		}
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	status := func(part, path string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+a.Addresses()[part]+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return 0
+		}
+		defer func() { _ = resp.Body.Close() }()
+		return resp.StatusCode
+	}
+	within := func(what string, ok func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); !ok(); {
+			if time.Now().After(deadline) {
+				t.Fatalf("after 30 s it is not so that %s", what)
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+	}
+	within("the process is ready", func() bool { return status("telemetry", "/readyz") == http.StatusOK })
+	stop()
+	within("/readyz says no", func() bool { return status("telemetry", "/readyz") == http.StatusServiceUnavailable })
+	if got := status("broker", creds.Path); got != http.StatusUnauthorized {
+		t.Errorf("the broker answers %d right after the stop began, want that it still serves", got)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("an orderly stop ended with %v", err)
+	}
+	if got := status("telemetry", "/livez"); got != 0 {
+		t.Errorf("the probes answer %d after the end", got)
 	}
 }
