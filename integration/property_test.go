@@ -25,6 +25,136 @@ type history struct {
 	answered map[string]bool
 }
 
+func newHistory(t *testing.T, rt *rapid.T) *history {
+	h := &history{
+		w:     &world{t: t, state: integration.NewState(), now: start},
+		quota: integration.DefaultQuota, versions: map[integration.ID]int64{}, deleted: map[integration.ID]bool{}, answered: map[string]bool{},
+	}
+	h.check(rt, []integration.Event{h.w.mustDo(control, integration.CreateOrganization{Admin: admin})})
+	few := rapid.IntRange(1, 4).Draw(rt, "few")
+	h.check(rt, []integration.Event{h.w.mustDo(control, integration.ConfigureOrganization{IntegrationQuota: &few})})
+	return h
+}
+
+const (
+	tenantA = "0f8fad5b-d9cb-469f-a165-70867728950e"
+	account = "orders@shop-1.iam.gserviceaccount.com"
+)
+
+var (
+	environments = []integration.EnvironmentID{env, "env-2"}
+	configs      = []integration.Config{
+		{Kind: integration.KindAWS},
+		{Kind: integration.KindAWS, Customer: roleA},
+		{Kind: integration.KindAWS, Customer: roleB},
+		{Kind: integration.KindAWS, Customer: "arn:aws:iam::000000000002:role/c"},
+		{Kind: integration.KindAWS, Customer: "bad"},
+		{Kind: integration.KindGCP},
+		{Kind: integration.KindGCP, Customer: account},
+		{Kind: integration.KindAzure},
+		{Kind: integration.KindAzure, Customer: tenantA},
+		{Kind: "X"},
+	}
+	hashes = []string{hashA, hashB, strings.Repeat("c", 64), "bad"}
+)
+
+// anID is mostly one that exists or existed.
+func (h *history) anID(rt *rapid.T) integration.ID {
+	if rapid.IntRange(0, 9).Draw(rt, "stray") == 0 || len(h.ids) == 0 {
+		return "cspi-stray"
+	}
+	return rapid.SampledFrom(h.ids).Draw(rt, "id")
+}
+
+var actors = rapid.SampledFrom([]integration.Principal{admin, admin, admin, control, "u-2", "sa-1"})
+
+func (h *history) ask(rt *rapid.T) integration.Ask {
+	id := h.anID(rt)
+	connector := rapid.SampledFrom([]integration.ConnectorID{"lcc-1", "lcc-2"}).Draw(rt, "connector")
+	config := rapid.SampledFrom(configs).Draw(rt, "config")
+	somewhere := rapid.SampledFrom(environments).Draw(rt, "environment")
+	binding := integration.RoleBinding{
+		Principal: actors.Draw(rt, "grantee"), Role: rapid.SampledFrom(integration.Roles()).Draw(rt, "granted"),
+		Scope: rapid.SampledFrom([]integration.Scope{{}, {Environment: somewhere}, {Environment: somewhere, Integration: id}}).Draw(rt, "scope"),
+	}
+	quota := rapid.IntRange(-1, 4).Draw(rt, "quota")
+	create := integration.Create{Environment: somewhere, Name: "n", Config: config}
+	bind := integration.Bind{Integration: id, Connector: connector, TokenHash: rapid.SampledFrom(hashes).Draw(rt, "hash")}
+	update := integration.Update{Integration: id, Config: config}
+	if i, ok := h.w.state.Integration(id); ok && rapid.Bool().Draw(rt, "again") {
+		update.Config = i.Config
+	}
+	return rapid.SampledFrom([]integration.Ask{
+		create, create, create, create, bind, bind, bind, bind, update, update,
+		integration.CreateOrganization{Admin: admin},
+		integration.ConfigureOrganization{IntegrationQuota: &quota},
+		integration.ConfigureOrganization{InsecureRoles: rapid.SampledFrom([]integration.InsecureRoles{"", "block", "warn", "x"}).Draw(rt, "setting")},
+		integration.CreateRoleBinding{RoleBinding: binding},
+		integration.DeleteRoleBinding{RoleBinding: binding},
+		integration.Validate{Integration: id},
+		integration.RevokeSessions{Integration: id},
+		integration.Delete{Integration: id, Force: rapid.Bool().Draw(rt, "force")},
+		integration.Unbind{Integration: id, Connector: connector},
+	}).Draw(rt, "ask")
+}
+
+// command asks for anything, sometimes for what was asked before.
+func (h *history) command(rt *rapid.T) {
+	cmd := integration.Command{
+		Source: "s", ID: fmt.Sprint(rapid.IntRange(0, 1000).Draw(rt, "command")), Organization: org,
+		Actor: actors.Draw(rt, "actor"), Digest: "d", Ask: h.ask(rt),
+	}
+	before := h.w.state.Count()
+	events, err := integration.Decide(h.w.state, cmd, h.w.inputs())
+	if h.answered[cmd.ID] {
+		if !errors.Is(err, integration.ErrAnswered) {
+			rt.Fatalf("command %s was decided twice: %v, %v", cmd.ID, events, err)
+		}
+		return
+	}
+	h.answered[cmd.ID] = true
+	answers := 0
+	for _, e := range events {
+		if e.Answers != nil {
+			answers++
+		}
+	}
+	if answers != 1 || events[0].Answers == nil {
+		rt.Fatalf("%d of %d events answer the command, want the first alone", answers, len(events))
+	}
+	if _, created := events[0].Fact.(integration.Created); created && before >= h.quota {
+		rt.Fatalf("created number %d with a quota of %d", before+1, h.quota)
+	}
+	h.check(rt, h.w.apply(events))
+}
+
+// mapping answers the latest order to the mapping worker, or an older one.
+func (h *history) mapping(rt *rapid.T) {
+	id := h.anID(rt)
+	i, _ := h.w.state.Integration(id)
+	finding := rapid.SampledFrom([]integration.Finding{
+		integration.MappingWasMade{Platform: "p"},
+		integration.MappingWasMade{Platform: "p"},
+		integration.MappingWasRemoved{},
+		integration.MappingWasRefused{Reason: "Throttling"},
+		integration.MappingWasRefused{Reason: "EntityAlreadyExists", Permanent: true},
+	}).Draw(rt, "finding")
+	h.check(rt, h.w.result(id, i.Mapping.Attempt-int64(rapid.IntRange(0, 1).Draw(rt, "late")), finding))
+}
+
+// trust answers the latest order to the trust worker, or an older one.
+func (h *history) trust(rt *rapid.T) {
+	id := h.anID(rt)
+	i, _ := h.w.state.Integration(id)
+	report := rapid.SampledFrom([]integration.Report{clean, refusing, careless, outage}).Draw(rt, "report")
+	h.check(rt, h.w.result(id, i.Trust.Attempt-int64(rapid.IntRange(0, 1).Draw(rt, "late")), integration.TrustWasProbed{Report: report}))
+}
+
+func (h *history) wake(rt *rapid.T) {
+	h.w.now = h.w.now.Add(time.Duration(rapid.IntRange(0, 7200).Draw(rt, "seconds")) * time.Second)
+	h.check(rt, h.w.result(h.anID(rt), 0, integration.TimerIsDue{}))
+}
+
 func (h *history) check(t *rapid.T, events []integration.Event) {
 	for _, e := range events {
 		if _, refused := e.Fact.(integration.Refused); refused {
@@ -91,97 +221,10 @@ func (h *history) holds(t *rapid.T) {
 func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		w := &world{t: t, state: integration.NewState(), now: start}
-		h := &history{w: w, quota: integration.DefaultQuota, versions: map[integration.ID]int64{}, deleted: map[integration.ID]bool{}, answered: map[string]bool{}}
-		actor := rapid.SampledFrom([]integration.Principal{admin, admin, admin, control, "u-2", "sa-1"})
-		roles := rapid.SampledFrom([]string{"", "", roleA, roleB, "arn:aws:iam::000000000002:role/c", "bad"})
-		hashes := rapid.SampledFrom([]string{hashA, hashB, strings.Repeat("c", 64), "bad"})
-		connectors := rapid.SampledFrom([]integration.ConnectorID{"lcc-1", "lcc-2"})
-		reports := rapid.SampledFrom([]integration.Report{clean, refusing, careless, outage})
-		anID := rapid.Custom(func(rt *rapid.T) integration.ID {
-			if rapid.IntRange(0, 9).Draw(rt, "stray") == 0 || len(h.ids) == 0 {
-				return "cspi-stray"
-			}
-			return rapid.SampledFrom(h.ids).Draw(rt, "id")
-		})
-		ask := rapid.Custom(func(rt *rapid.T) integration.Ask {
-			id := anID.Draw(rt, "about")
-			config := integration.Config{Kind: integration.KindAWS, Customer: roles.Draw(rt, "role")}
-			binding := integration.RoleBinding{
-				Principal: actor.Draw(rt, "grantee"), Role: rapid.SampledFrom(integration.Roles()).Draw(rt, "granted"),
-				Scope: rapid.SampledFrom([]integration.Scope{{}, {Environment: env}, {Environment: env, Integration: id}}).Draw(rt, "scope"),
-			}
-			quota := rapid.IntRange(-1, 4).Draw(rt, "quota")
-			create := integration.Create{Environment: env, Name: "n", Config: config}
-			bind := integration.Bind{Integration: id, Connector: connectors.Draw(rt, "connector"), TokenHash: hashes.Draw(rt, "hash")}
-			return rapid.SampledFrom([]integration.Ask{
-				create, create, create, create, bind, bind, bind, bind,
-				integration.CreateOrganization{Admin: admin},
-				integration.ConfigureOrganization{IntegrationQuota: &quota},
-				integration.ConfigureOrganization{InsecureRoles: rapid.SampledFrom([]integration.InsecureRoles{"", "block", "warn", "x"}).Draw(rt, "setting")},
-				integration.CreateRoleBinding{RoleBinding: binding},
-				integration.DeleteRoleBinding{RoleBinding: binding},
-				integration.Update{Integration: id, Config: config},
-				integration.Validate{Integration: id},
-				integration.RevokeSessions{Integration: id},
-				integration.Delete{Integration: id, Force: rapid.Bool().Draw(rt, "force")},
-				integration.Unbind{Integration: id, Connector: connectors.Draw(rt, "connector")},
-			}).Draw(rt, "ask")
-		})
-		h.check(rt, []integration.Event{w.mustDo(control, integration.CreateOrganization{Admin: admin})})
-		few := rapid.IntRange(1, 4).Draw(rt, "few")
-		h.check(rt, []integration.Event{w.mustDo(control, integration.ConfigureOrganization{IntegrationQuota: &few})})
+		h := newHistory(t, rt)
+		w := h.w
 		rt.Repeat(map[string]func(*rapid.T){
-			"command": func(rt *rapid.T) {
-				cmd := integration.Command{
-					Source: "s", ID: fmt.Sprint(rapid.IntRange(0, 1000).Draw(rt, "command")), Organization: org,
-					Actor: actor.Draw(rt, "actor"), Digest: "d", Ask: ask.Draw(rt, "ask"),
-				}
-				before := w.state.Count()
-				events, err := integration.Decide(w.state, cmd, w.inputs())
-				if h.answered[cmd.ID] {
-					if !errors.Is(err, integration.ErrAnswered) {
-						rt.Fatalf("command %s was decided twice: %v, %v", cmd.ID, events, err)
-					}
-					return
-				}
-				h.answered[cmd.ID] = true
-				answers := 0
-				for _, e := range events {
-					if e.Answers != nil {
-						answers++
-					}
-				}
-				if answers != 1 || events[0].Answers == nil {
-					rt.Fatalf("%d of %d events answer the command, want the first alone", answers, len(events))
-				}
-				if _, created := events[0].Fact.(integration.Created); created && before >= h.quota {
-					rt.Fatalf("created number %d with a quota of %d", before+1, h.quota)
-				}
-				h.check(rt, w.apply(events))
-			},
-			"mapping": func(rt *rapid.T) {
-				id := anID.Draw(rt, "id")
-				i, _ := w.state.Integration(id)
-				finding := rapid.SampledFrom([]integration.Finding{
-					integration.MappingWasMade{Platform: "p"},
-					integration.MappingWasMade{Platform: "p"},
-					integration.MappingWasRemoved{},
-					integration.MappingWasRefused{Reason: "Throttling"},
-					integration.MappingWasRefused{Reason: "EntityAlreadyExists", Permanent: true},
-				}).Draw(rt, "finding")
-				h.check(rt, w.result(id, i.Mapping.Attempt-int64(rapid.IntRange(0, 1).Draw(rt, "late")), finding))
-			},
-			"trust": func(rt *rapid.T) {
-				id := anID.Draw(rt, "id")
-				i, _ := w.state.Integration(id)
-				h.check(rt, w.result(id, i.Trust.Attempt-int64(rapid.IntRange(0, 1).Draw(rt, "late")), integration.TrustWasProbed{Report: reports.Draw(rt, "report")}))
-			},
-			"wake": func(rt *rapid.T) {
-				w.now = w.now.Add(time.Duration(rapid.IntRange(0, 7200).Draw(rt, "seconds")) * time.Second)
-				h.check(rt, w.result(anID.Draw(rt, "id"), 0, integration.TimerIsDue{}))
-			},
-			"": h.holds,
+			"command": h.command, "mapping": h.mapping, "trust": h.trust, "wake": h.wake, "": h.holds,
 		})
 		replayed := integration.NewState()
 		forked := integration.NewState()

@@ -200,7 +200,8 @@ func drop[K comparable, V any](s *State, in map[K]V, key K) {
 	in[key] = gone
 }
 
-// SetIntegration puts i in place and keeps the indexes right, as when restoring from a log.
+// SetIntegration puts i in place and keeps the indexes right, as when restoring from a log. Of what changed together the
+// order does not matter.
 func (s *State) SetIntegration(i Integration) {
 	if was, ok := s.Integration(i.ID); ok {
 		s.unindex(was)
@@ -225,15 +226,21 @@ func (s *State) RemoveIntegration(id ID) {
 	}
 }
 
+// unindex drops what points to i, and only that: when the state is restored, whoever took i's place may be there already.
 func (s *State) unindex(i Integration) {
 	if i.Deleting() {
 		return
 	}
 	s.live--
 	if !i.Config.Draft() {
-		drop(s, s.customers, customerKey{i.Environment, i.Config.Kind, i.Config.Customer})
+		key := customerKey{i.Environment, i.Config.Kind, i.Config.Customer}
+		if holder, ok := s.customer(key); ok && holder == i.ID {
+			drop(s, s.customers, key)
+		}
 	}
-	for _, b := range i.Connectors {
-		drop(s, s.tokens, b.TokenHash)
+	for c, b := range i.Connectors {
+		if holder, ok := s.token(b.TokenHash); ok && holder == (binder{i.ID, c}) {
+			drop(s, s.tokens, b.TokenHash)
+		}
 	}
 }
