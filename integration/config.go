@@ -33,12 +33,14 @@ type kind struct {
 	provider string
 	field    string // the customer's identity on the wire
 	check    func(string) string
+	// canonical is one way to write an identity that can be written in several; nil when it cannot.
+	canonical func(string) string
 }
 
 var kinds = map[Kind]kind{
-	KindAWS:   {"aws", "customer_iam_role_arn", checkRoleARN},
-	KindGCP:   {"gcp", "customer_google_service_account", checkServiceAccount},
-	KindAzure: {"azure", "customer_azure_tenant_id", checkTenant},
+	KindAWS:   {provider: "aws", field: "customer_iam_role_arn", check: checkRoleARN},
+	KindGCP:   {provider: "gcp", field: "customer_google_service_account", check: checkServiceAccount},
+	KindAzure: {provider: "azure", field: "customer_azure_tenant_id", check: checkTenant, canonical: strings.ToLower},
 }
 
 // Provider is the short name of the cloud, in lower case; empty for an unknown kind.
@@ -59,6 +61,14 @@ func KindOf(provider string) (Kind, bool) {
 
 // Draft reports whether the customer's identity is still missing.
 func (c Config) Draft() bool { return c.Customer == "" }
+
+// canonical writes the customer's identity as it is stored and compared: a UUID is the same in either case (RFC 9562).
+func (c Config) canonical() Config {
+	if write := kinds[c.Kind].canonical; write != nil {
+		c.Customer = write(c.Customer)
+	}
+	return c
+}
 
 func (c Config) check(at string) *Refusal {
 	of, ok := kinds[c.Kind]

@@ -148,7 +148,7 @@ func (d *decision) create(o Organization, actor Principal, ask Create) *Refusal 
 		return Refuse(CodeUnavailable, "the new id is taken; try again")
 	}
 	d.emit(d.in.ID, Created{
-		Environment: ask.Environment, Name: ask.Name, Config: ask.Config, ExternalID: d.in.ExternalID, CreatedBy: actor,
+		Environment: ask.Environment, Name: ask.Name, Config: ask.Config.canonical(), ExternalID: d.in.ExternalID, CreatedBy: actor,
 	})
 	d.askMapping(d.in.ID, EnsureMapping)
 	return nil
@@ -159,7 +159,7 @@ func (d *decision) free(environment EnvironmentID, c Config) *Refusal {
 	if c.Draft() {
 		return nil
 	}
-	if id, taken := d.state.customer(customerKey{environment, c.Kind, c.Customer}); taken {
+	if id, taken := d.state.customer(customerKeyOf(environment, c)); taken {
 		return &Refusal{
 			Code: CodeExists, Field: "/config/" + c.Kind.CustomerField(),
 			Message: "is mapped in this environment already, by " + string(id),
@@ -169,7 +169,7 @@ func (d *decision) free(environment EnvironmentID, c Config) *Refusal {
 }
 
 func (d *decision) update(i Integration, ask Update) *Refusal {
-	if ask.Config == i.Config && !i.Config.Draft() {
+	if ask.Config.canonical() == i.Config.canonical() && !i.Config.Draft() {
 		// A client that lost the answer asks again with what is true already.
 		d.emit(i.ID, Updated{Config: i.Config})
 		return nil
@@ -189,7 +189,7 @@ func (d *decision) update(i Integration, ask Update) *Refusal {
 	if r := d.free(i.Environment, ask.Config); r != nil {
 		return r
 	}
-	d.emit(i.ID, Updated{Config: ask.Config})
+	d.emit(i.ID, Updated{Config: ask.Config.canonical()})
 	d.askMapping(i.ID, EnsureMapping)
 	return nil
 }

@@ -215,6 +215,41 @@ func TestACustomerRoleIsMappedOncePerEnvironment(t *testing.T) {
 	w.mustDo(admin, again)
 }
 
+func TestAnAzureTenantIsTheSameInAnyCase(t *testing.T) {
+	azure := func(tenant string) integration.Config {
+		return integration.Config{Kind: integration.KindAzure, Customer: tenant}
+	}
+	upper := strings.ToUpper(tenantA)
+	w := newWorld(t)
+	id := w.mustDo(admin, integration.Create{Environment: env, Name: "n", Config: azure(upper)}).Integration
+	if got := w.get(id).Config.Customer; got != tenantA {
+		t.Errorf("stored as %s, want %s", got, tenantA)
+	}
+	w.refused(admin, integration.Create{Environment: env, Name: "n", Config: azure(tenantA)}, integration.CodeExists, "/config/customer_azure_tenant_id")
+	w.refused(admin, integration.Create{Environment: env, Name: "n", Config: azure(upper)}, integration.CodeExists, "/config/customer_azure_tenant_id")
+	before := w.get(id)
+	w.mustDo(admin, integration.Update{Integration: id, Config: azure(upper)})
+	if got := w.get(id); got.Config != before.Config || got.Epoch != before.Epoch {
+		t.Errorf("an update with the same tenant made %+v of %+v", got, before)
+	}
+	draft := w.mustDo(admin, integration.Create{Environment: "env-2", Name: "n", Config: azure("")}).Integration
+	w.mustDo(admin, integration.Update{Integration: draft, Config: azure(upper)})
+	if got := w.get(draft).Config.Customer; got != tenantA {
+		t.Errorf("stored as %s after an update, want %s", got, tenantA)
+	}
+}
+
+func TestATenantStoredInUpperCaseIsFoundInLowerCase(t *testing.T) {
+	w := newWorld(t)
+	w.state.SetIntegration(integration.Integration{
+		ID: "cspi-00001", Organization: org, Environment: env, Mapping: integration.Mapping{Status: integration.MappingReady, Platform: "p"},
+		Config: integration.Config{Kind: integration.KindAzure, Customer: strings.ToUpper(tenantA)},
+	})
+	same := integration.Config{Kind: integration.KindAzure, Customer: tenantA}
+	w.refused(admin, integration.Create{Environment: env, Name: "n", Config: same}, integration.CodeExists, "/config/customer_azure_tenant_id")
+	w.mustDo(admin, integration.Update{Integration: "cspi-00001", Config: same})
+}
+
 func TestTheQuotaIsNeverPassed(t *testing.T) {
 	w := newWorld(t)
 	two := 2

@@ -53,6 +53,7 @@ var (
 		{Kind: integration.KindGCP, Customer: account},
 		{Kind: integration.KindAzure},
 		{Kind: integration.KindAzure, Customer: tenantA},
+		{Kind: integration.KindAzure, Customer: strings.ToUpper(tenantA)},
 		{Kind: "X"},
 	}
 	hashes = []string{hashA, hashB, strings.Repeat("c", 64), "bad"}
@@ -200,7 +201,7 @@ func (h *history) holds(t *rapid.T) {
 		}
 		live++
 		if !i.Config.Draft() {
-			key := fmt.Sprint(i.Environment, i.Config)
+			key := strings.ToLower(fmt.Sprint(i.Environment, i.Config))
 			if other, taken := seen[key]; taken {
 				t.Fatalf("%s and %s map the same customer identity %s", other, id, key)
 			}

@@ -25,6 +25,11 @@ type customerKey struct {
 	customer    string
 }
 
+// customerKeyOf is the same for all ways to write one customer identity.
+func customerKeyOf(e EnvironmentID, c Config) customerKey {
+	return customerKey{e, c.Kind, c.canonical().Customer}
+}
+
 type binder struct {
 	integration ID
 	connector   ConnectorID
@@ -209,7 +214,7 @@ func (s *State) SetIntegration(i Integration) {
 	if !i.Deleting() {
 		s.live++
 		if !i.Config.Draft() {
-			s.customers[customerKey{i.Environment, i.Config.Kind, i.Config.Customer}] = i.ID
+			s.customers[customerKeyOf(i.Environment, i.Config)] = i.ID
 		}
 		for c, b := range i.Connectors {
 			s.tokens[b.TokenHash] = binder{i.ID, c}
@@ -233,7 +238,7 @@ func (s *State) unindex(i Integration) {
 	}
 	s.live--
 	if !i.Config.Draft() {
-		key := customerKey{i.Environment, i.Config.Kind, i.Config.Customer}
+		key := customerKeyOf(i.Environment, i.Config)
 		if holder, ok := s.customer(key); ok && holder == i.ID {
 			drop(s, s.customers, key)
 		}
