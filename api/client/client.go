@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -29,6 +30,8 @@ type Config struct {
 	HTTP *http.Client
 	// Agent is the User-Agent.
 	Agent string
+	// Tries bounds how often a call is made while the service is unavailable; 0 is 4.
+	Tries uint
 }
 
 // Client calls the API. Safe for concurrent use.
@@ -39,7 +42,7 @@ const timeout = 50 * time.Second
 
 // Bounds of trying again, and of what is read.
 const (
-	tries     = 4
+	someTries = 4
 	budget    = 30 * time.Second
 	maxAnswer = 16 << 20
 )
@@ -58,6 +61,7 @@ func New(c Config) (*Client, error) {
 		faults = append(faults, errors.New("secret: empty: want the API key's secret"))
 	}
 	c.URL = strings.TrimRight(c.URL, "/")
+	c.Tries = cmp.Or(c.Tries, someTries)
 	if c.HTTP == nil {
 		c.HTTP = &http.Client{Timeout: timeout}
 	}
@@ -93,7 +97,7 @@ func (c *Client) do(ctx context.Context, r request, v any) error {
 			return struct{}{}, errors.Join(err, backoff.RetryAfter(int(retry/time.Second)))
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxTries(tries), backoff.WithMaxElapsedTime(budget))
+	}, backoff.WithBackOff(wait), backoff.WithMaxTries(c.config.Tries), backoff.WithMaxElapsedTime(budget))
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e // without what the waiting put around it
 	}

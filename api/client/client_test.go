@@ -39,9 +39,15 @@ func done(w http.ResponseWriter) {
 
 func open(t *testing.T, h http.Handler) *client.Client {
 	t.Helper()
+	return openWith(t, h, client.Config{})
+}
+
+func openWith(t *testing.T, h http.Handler, config client.Config) *client.Client {
+	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	c, err := client.New(client.Config{URL: s.URL + "/", Key: "K", Secret: secret.New("hidden")})
+	config.URL, config.Key, config.Secret = s.URL+"/", "K", secret.New("hidden")
+	c, err := client.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +63,15 @@ func TestAWriteIsTriedAgainUnderTheSameKey(t *testing.T) {
 	}
 	if len(a.keys) != 3 || a.keys[0] == "" || a.keys[0] != a.keys[1] || a.keys[1] != a.keys[2] {
 		t.Errorf("got the keys %q, want one key three times", a.keys)
+	}
+}
+
+func TestWhoWantsOneTryHasOne(t *testing.T) {
+	t.Parallel()
+	a := &answers{list: []func(http.ResponseWriter){away, done}}
+	_, err := openWith(t, a, client.Config{Tries: 1}).Create(t.Context(), wire.IntegrationRequest{})
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Status != http.StatusServiceUnavailable || len(a.keys) != 1 {
+		t.Errorf("got %d tries, %v; want the first one's 503", len(a.keys), err)
 	}
 }
 
