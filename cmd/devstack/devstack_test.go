@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -25,8 +27,8 @@ type running struct {
 	out, logs *bytes.Buffer
 }
 
-// runStack starts a devstack on a data folder, walks, and keeps it up until the test ends.
-func runStack(t *testing.T, data string) (r *running, stop func()) {
+// startStack starts a devstack on a data folder and keeps it up until the test ends.
+func startStack(t *testing.T, data string) (r *running, stop func()) {
 	t.Helper()
 	for _, name := range []string{ // what the sink's runtime sets is put back after the test
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_EC2_METADATA_DISABLED",
@@ -57,11 +59,39 @@ func runStack(t *testing.T, data string) (r *running, stop func()) {
 		s.close()
 	}
 	t.Cleanup(stop)
-	walking, late := context.WithTimeout(ctx, time.Minute)
-	defer late()
-	if err := s.walk(walking, r.out); err != nil {
+	return r, stop
+}
+
+// walk walks the first steps, or with a negative number all, and ends what the walk has started.
+func (r *running) walk(t *testing.T, steps int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	w, err := r.newWalk(r.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if steps < 0 {
+		err = w.run(ctx)
+	} else {
+		for n, step := range w.steps()[:steps] {
+			if err = step(ctx); err != nil {
+				err = fmt.Errorf("step %d: %w", n+1, err)
+				break
+			}
+		}
+	}
+	cancel()
+	if err := errors.Join(err, w.connectors.Wait()); err != nil {
 		t.Fatalf("walk: %v\n%s", err, r.out)
 	}
+}
+
+// runStack starts a devstack on a data folder, walks, and keeps it up until the test ends.
+func runStack(t *testing.T, data string) (r *running, stop func()) {
+	t.Helper()
+	r, stop = startStack(t, data)
+	r.walk(t, -1)
 	return r, stop
 }
 
@@ -82,6 +112,64 @@ func TestTheWalkEndsWithAnObjectAndSurvivesARestart(t *testing.T) {
 	if !strings.Contains(again.out.String(), id+" is ACTIVE, its trust valid") || !strings.Contains(again.out.String(), "Written: s3://") {
 		t.Errorf("after a restart the walk says:\n%s", again.out)
 	}
+}
+
+func TestAnInterruptedWalkIsWalkedAgain(t *testing.T) {
+	data := t.TempDir()
+	const binds = 7 // the step after which the walk has all that it remembers
+	for n := 1; n <= binds; n++ {
+		for _, lost := range []bool{true, false} { // in the step, before its outcome was written down, and after it
+			r, stop := startStack(t, data)
+			before := r.memory
+			r.walk(t, n)
+			if n == binds && !strings.Contains(r.out.String(), "interrupted") {
+				t.Errorf("after interruptions the walk says:\n%s", r.out)
+			}
+			if lost {
+				if err := r.folder.remember(before); err != nil {
+					t.Fatal(err)
+				}
+			}
+			stop()
+		}
+	}
+	for range 2 { // the first of them is the one that comes to the object
+		r, stop := startStack(t, data)
+		if r.memory.Token == "" {
+			t.Fatal("the walk does not remember that all but the sink was done")
+		}
+		r.walk(t, -1)
+		if !strings.Contains(r.out.String(), "Written: s3://") {
+			t.Errorf("after interruptions the walk says:\n%s", r.out)
+		}
+		stop()
+	}
+}
+
+func TestAStopDuringTheWalkIsInOrder(t *testing.T) {
+	hermetic()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o := options{env: filepath.Join(t.TempDir(), "env")}
+	out := writer(func(text []byte) {
+		if bytes.Contains(text, []byte("It still denies everybody")) {
+			cancel()
+		}
+	})
+	if err := o.run(ctx, out); err != nil {
+		t.Errorf("stopped during the walk: got %v, want no error", err)
+	}
+	if ctx.Err() == nil {
+		t.Error("the walk did not come to its first proof")
+	}
+}
+
+// writer calls itself with what is written.
+type writer func([]byte)
+
+func (w writer) Write(text []byte) (int, error) {
+	w(text)
+	return len(text), nil
 }
 
 func TestNoSecretOfARunIsWrittenAnywhere(t *testing.T) {

@@ -157,18 +157,18 @@ func (w *walk) foundOrganization(ctx context.Context) error {
 		return err
 	}
 	// The API answers 403 until its replica of the state has the organization.
-	return w.until(ctx, "the organization", func(ctx context.Context) error {
+	return w.until(ctx, "the organization", func() error {
 		_, err := w.api.List(ctx, environment, "")
 		return err
 	})
 }
 
 // until calls f until it succeeds, for half a minute at most.
-func (w *walk) until(ctx context.Context, what string, f func(context.Context) error) error {
+func (w *walk) until(ctx context.Context, what string, f func() error) error {
 	bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		err := f(bounded)
+		err := f()
 		if err == nil {
 			return nil
 		}
@@ -319,7 +319,7 @@ func (w *walk) bindConnector(ctx context.Context) error {
 
 func (w *walk) showWhatWasKept(ctx context.Context) error {
 	var v wire.Validation
-	if err := w.until(ctx, "the state", func(ctx context.Context) (err error) {
+	if err := w.until(ctx, "the state", func() (err error) {
 		v, err = w.api.Validation(ctx, w.id, 0, 0)
 		return err
 	}); err != nil {
