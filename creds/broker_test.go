@@ -98,7 +98,14 @@ func TestTrustIsAskedForEveryAnswer(t *testing.T) {
 		{"insecure", func(i *integration.Integration) { i.Trust.Status = integration.TrustInsecure }, "trust of cspi-orders is insecure"},
 		{"denied", func(i *integration.Integration) { i.Trust.Status = integration.TrustDenied }, "trust of cspi-orders is denied"},
 		{"error", func(i *integration.Integration) { i.Trust.Status = integration.TrustError }, "trust of cspi-orders is error"},
-		{"mapping failed", func(i *integration.Integration) { i.Mapping.Status = integration.MappingFailed }, "identity of cspi-orders is failed"},
+		{"the first mapping failed", func(i *integration.Integration) {
+			i.Mapping = integration.Mapping{Status: integration.MappingFailed}
+		}, "identity of cspi-orders is failed"},
+		{"a mapping for a new customer role", func(i *integration.Integration) {
+			i.Mapping.Status, i.Trust.Status = integration.MappingRequested, integration.TrustUnknown
+		}, "identity of cspi-orders is requested"},
+		{"a repeated mapping", func(i *integration.Integration) { i.Mapping.Status = integration.MappingRequested }, ""},
+		{"a repeated mapping failed", func(i *integration.Integration) { i.Mapping.Status = integration.MappingFailed }, ""},
 		{"another cloud", func(i *integration.Integration) { i.Config.Kind = integration.KindGCP }, "none for GcpIntegrationConfig"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -199,10 +199,10 @@ func (d *decision) validate(i Integration) *Refusal {
 		return Refuse(CodeConflict, "%s is a draft: the customer's identity is missing", i.ID)
 	}
 	d.emit(i.ID, ValidationRequested{})
-	switch {
-	case i.Mapping.Status == MappingFailed:
+	if i.Mapping.Status == MappingFailed {
 		d.askMapping(i.ID, EnsureMapping)
-	case i.Mapping.Status == MappingReady && !i.Trust.Asked:
+	}
+	if i.mapped() && !i.Trust.Asked {
 		d.askTrust(i.ID)
 	}
 	return nil
@@ -243,7 +243,7 @@ func (d *decision) bind(i Integration, actor Principal, ask Bind) *Refusal {
 	}
 	d.emit(i.ID, Bound{Connector: ask.Connector, TokenHash: ask.TokenHash, BoundBy: actor})
 	// A connector is about to rely on it: what was proved up to an hour ago is proved again.
-	if i.Mapping.Status == MappingReady && !i.Trust.Asked {
+	if i.mapped() && !i.Trust.Asked {
 		d.askTrust(i.ID)
 	}
 	return nil

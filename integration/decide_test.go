@@ -145,6 +145,10 @@ var (
 	refusing = report(integration.Fail, integration.Pass, integration.Pass)
 	careless = report(integration.Pass, integration.Fail, integration.Pass)
 	outage   = report(integration.Errored, integration.Skipped, integration.Skipped)
+	gone     = integration.Report{Checks: []integration.Check{
+		{Name: integration.CheckPlatformIdentity, Outcome: integration.Pass},
+		{Name: integration.CheckPlatformRole, Outcome: integration.Fail},
+	}}
 )
 
 func TestAnIntegrationGoesFromCreationToCredentials(t *testing.T) {

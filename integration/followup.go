@@ -19,8 +19,17 @@ func (d *decision) askTrust(id ID) {
 	i, _ := d.state.Integration(id)
 	d.emit(id, TrustAsked{
 		Attempt: i.Trust.Attempt + 1, Config: i.Config, Platform: i.Mapping.Platform, ExternalID: i.ExternalID,
-		Due: d.in.Now.Add(answerWithin),
+		Due: i.trustDue(d.in.Now.Add(answerWithin)),
 	})
+}
+
+// trustDue is when to look again if trust alone would want to at then. A mapping that is not ready has its own time, at
+// which trust is proved too: moving it would keep the mapping from being made, or make its answer stale.
+func (i Integration) trustDue(then time.Time) time.Time {
+	if i.Mapping.Status == MappingReady {
+		return then
+	}
+	return i.Due
 }
 
 // DecideResult turns what a worker found out into events; none when the answer is stale, that is, not to the latest
@@ -67,16 +76,16 @@ func DecideResult(s *State, r Result, in Inputs) []Event {
 func (d *decision) validated(i Integration, r Report) {
 	next := i.Trust.after(r, d.in.Now)
 	d.emit(i.ID, Validated{
-		Report: r, Status: next.Status, Due: d.in.Now.Add(next.nextRound(d.in.Now, d.in.Jitter)),
+		Report: r, Status: next.Status, Due: i.trustDue(d.in.Now.Add(next.nextRound(d.in.Now, d.in.Jitter))),
 	})
 	if next.Status != i.Trust.Status {
 		d.emit(i.ID, TrustChanged{From: i.Trust.Status, To: next.Status})
 	}
 	switch {
-	case r.Outcome(CheckPlatformRole) == Fail && next.Tries%remapAfter == 0:
+	case r.Outcome(CheckPlatformRole) == Fail && next.Tries%remapAfter == 0 && i.Mapping.Status == MappingReady:
 		// The platform's own role refuses us for long: somebody removed or changed it. Making it again mends both.
 		d.askMapping(i.ID, EnsureMapping)
-	case i.Trust.Again && i.Mapping.Status == MappingReady:
+	case i.Trust.Again && i.mapped():
 		d.askTrust(i.ID)
 	}
 }
@@ -91,9 +100,9 @@ func (d *decision) wake(i Integration) {
 		d.askMapping(i.ID, EnsureMapping)
 	case MappingRemoving:
 		d.askMapping(i.ID, RemoveMapping)
-	case MappingReady:
-		if !i.Config.Draft() {
-			d.askTrust(i.ID)
-		}
+	}
+	// Also while the platform's identity is made again: credentials flow, so they must stop when trust is broken.
+	if i.mapped() && !i.Config.Draft() {
+		d.askTrust(i.ID)
 	}
 }

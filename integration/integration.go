@@ -86,13 +86,23 @@ func (i Integration) Status() Status {
 // still has to be removed.
 func (i Integration) Deleting() bool { return i.Mapping.Status == MappingRemoving }
 
+// mapped reports whether the platform's identity was made for the present customer identity. While it is made again, or
+// could not be, what was made before stays in use. Trust is first asked for when the mapping is ready, and unknown again
+// with a new customer identity: that tells a first mapping from a repeated one.
+func (i Integration) mapped() bool {
+	if i.Deleting() || i.Mapping.Platform == "" {
+		return false
+	}
+	return i.Mapping.Status == MappingReady || i.Trust.Status != TrustUnknown
+}
+
 // CredentialsAllowed is the gate before every session: nil when credentials may flow, else the reason why not. Trust
-// that was never proved, or is proved to be broken, gives none.
+// that was never proved, or is proved to be broken, gives none; nor does a platform identity that was never made.
 func (i Integration) CredentialsAllowed(o Organization) *Refusal {
 	switch {
 	case i.Deleting():
 		return Refuse(CodeNotFound, "integration %s is being deleted", i.ID)
-	case i.Mapping.Status != MappingReady:
+	case !i.mapped():
 		return Refuse(CodeConflict, "the platform's identity of %s is %s", i.ID, i.Mapping.Status)
 	case i.Trust.Status == TrustValid:
 		return nil

@@ -109,10 +109,6 @@ func TestOurOwnFaultIsNeverTheCustomers(t *testing.T) {
 
 func TestAPlatformRoleThatIsGoneIsMadeAgain(t *testing.T) {
 	w, id := mappedWorld(t)
-	gone := integration.Report{Checks: []integration.Check{
-		{Name: integration.CheckPlatformIdentity, Outcome: integration.Pass},
-		{Name: integration.CheckPlatformRole, Outcome: integration.Fail},
-	}}
 	before := w.get(id).Mapping.Attempt
 	for n := 0; w.get(id).Mapping.Attempt == before; n++ {
 		if n > 10 {
@@ -124,6 +120,130 @@ func TestAPlatformRoleThatIsGoneIsMadeAgain(t *testing.T) {
 	w.mapped(id)
 	if got := w.probed(id, clean); got != integration.TrustValid {
 		t.Errorf("trust is %s, want valid", got)
+	}
+}
+
+// remapping brings a valid integration to where the platform's role is made again.
+func remapping(t *testing.T) (*world, integration.ID) {
+	t.Helper()
+	w, id := mappedWorld(t)
+	w.probed(id, clean)
+	for n := 0; w.get(id).Mapping.Status == integration.MappingReady; n++ {
+		if n > 10 {
+			t.Fatal("the platform's role is not made again")
+		}
+		w.due(id)
+		w.probed(id, gone)
+	}
+	return w, id
+}
+
+func (w *world) allowed(id integration.ID) bool {
+	o, _ := w.state.Organization()
+	return w.get(id).CredentialsAllowed(o) == nil
+}
+
+func TestCredentialsFlowWhileThePlatformRoleIsMadeAgain(t *testing.T) {
+	w, id := remapping(t)
+	if !w.allowed(id) {
+		t.Error("credentials are refused while the platform's role is made again")
+	}
+	for range 3 {
+		w.result(id, w.get(id).Mapping.Attempt, integration.MappingWasRefused{Reason: "Throttling"})
+		if got := w.get(id).Mapping.Status; got != integration.MappingFailed {
+			t.Fatalf("mapping is %s, want failed", got)
+		}
+		if !w.allowed(id) {
+			t.Error("credentials are refused because the platform's role could not be made again")
+		}
+		w.due(id)
+	}
+	w.mapped(id)
+	if !w.allowed(id) {
+		t.Error("credentials are refused after the platform's role was made again")
+	}
+}
+
+func TestTrustIsProvedAlsoWhileThePlatformRoleIsMadeAgain(t *testing.T) {
+	w, id := remapping(t)
+	before := w.get(id).Trust.Attempt
+	w.mustDo(admin, integration.Validate{Integration: id})
+	if got := w.get(id).Trust; got.Attempt != before+1 || !got.Asked {
+		t.Fatalf("no proof is under way after somebody asked for one: %+v", got)
+	}
+	if got := w.probed(id, careless); got != integration.TrustInsecure || w.allowed(id) {
+		t.Errorf("trust is %s and credentials allowed: %t, want insecure and not", got, w.allowed(id))
+	}
+	for range 3 {
+		w.result(id, w.get(id).Mapping.Attempt, integration.MappingWasRefused{Reason: "AccessDenied", Permanent: true})
+		before := w.get(id)
+		if wait := before.Due.Sub(w.now); wait > 70*time.Minute {
+			t.Errorf("the next look is in %v, want an hour or so", wait)
+		}
+		w.due(id)
+		after := w.get(id)
+		if after.Mapping.Attempt != before.Mapping.Attempt+1 || after.Trust.Attempt != before.Trust.Attempt+1 {
+			t.Errorf("mapping attempt %d and trust attempt %d after the retry, want one more than %d and %d",
+				after.Mapping.Attempt, after.Trust.Attempt, before.Mapping.Attempt, before.Trust.Attempt)
+		}
+	}
+}
+
+func TestAReportDoesNotDelayTheMappingThatIsUnderWay(t *testing.T) {
+	w, id := remapping(t)
+	w.due(id)
+	before := w.get(id)
+	for range 12 { // often enough for another order to mend the role
+		w.mustDo(admin, integration.Validate{Integration: id})
+		w.probed(id, gone)
+	}
+	after := w.get(id)
+	if !after.Due.Equal(before.Due) {
+		t.Errorf("the mapping's retry moved from %v to %v", before.Due, after.Due)
+	}
+	if after.Mapping.Attempt != before.Mapping.Attempt {
+		t.Errorf("mapping attempt went from %d to %d: the answer to the first is stale", before.Mapping.Attempt, after.Mapping.Attempt)
+	}
+}
+
+func TestAMappingThatNeverWasMadeGivesNothing(t *testing.T) {
+	w := newWorld(t)
+	id := w.create(roleA)
+	w.result(id, w.get(id).Mapping.Attempt, integration.MappingWasRefused{Reason: "Throttling"})
+	before := w.get(id).Trust.Attempt
+	w.mustDo(admin, integration.Validate{Integration: id})
+	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenHash: hashA})
+	w.due(id)
+	if got := w.get(id).Trust.Attempt; got != before {
+		t.Errorf("trust is proved %d times without a platform role", got-before)
+	}
+	broken := w.get(id)
+	broken.Trust.Status = integration.TrustValid
+	o, _ := w.state.Organization()
+	if broken.CredentialsAllowed(o) == nil {
+		t.Error("credentials are allowed without a platform role")
+	}
+}
+
+func TestTheMappingOfADraftDoesNotServeItsCustomer(t *testing.T) {
+	w := newWorld(t)
+	id := w.create("")
+	w.mapped(id)
+	w.mustDo(admin, integration.Update{Integration: id, Config: integration.Config{Kind: integration.KindAWS, Customer: roleA}})
+	w.mustDo(admin, integration.Validate{Integration: id})
+	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenHash: hashA})
+	w.due(id)
+	w.result(id, w.get(id).Mapping.Attempt, integration.MappingWasRefused{Reason: "Throttling"})
+	w.due(id)
+	if i := w.get(id); i.Trust.Attempt != 0 || w.allowed(id) {
+		t.Errorf("with the draft's platform role trust was proved %d times, credentials allowed: %t", i.Trust.Attempt, w.allowed(id))
+	}
+	w.mapped(id)
+	if w.allowed(id) {
+		t.Error("credentials are allowed before trust is proved")
+	}
+	if w.probed(id, clean); !w.allowed(id) {
+		t.Error("credentials are refused with a new mapping and a clean proof")
 	}
 }
 
