@@ -398,9 +398,11 @@ aws s3 ls s3://$DEVSTACK_BUCKET/topics/                     # an unmodified clie
 curl -s -u $ROLEBRIDGE_KEY:$ROLEBRIDGE_SECRET "$ROLEBRIDGE_URL/pim/v1/integrations?environment=$ROLEBRIDGE_ENVIRONMENT"
 go run ./cmd/rolebridge provider-integration list
 echo '{"item":"a sofa"}' | kcat -b $KAFKA_BROKERS -t %s -P     # the sink writes another object
-kcat -b $KAFKA_BROKERS -t %sevents -C -e -f '%%h\n%%s\n\n'        # every decision
+echo '{"specversion":"1.0","id":"try-1","source":"/me","type":"integration.validate","organization":"%s","actor":"%s","data":{"integration":"%s"}}' |
+  kcat -b $KAFKA_BROKERS -t %scommands -P -H content-type=application/cloudevents+json     # a command, from any Kafka client
+kcat -b $KAFKA_BROKERS -t %sevents -C -e -f '%%h\n%%s\n\n'        # every decision, the answer to try-1 among them
 aws --profile customer iam get-role --role-name `+customerRole+`     # what the customer sees; edit the policy and validate again
-curl -s $DEVSTACK_METRICS | grep rolebridge_broker_reads_total`, source, ordersTopic, topics().Prefix))
+curl -s $DEVSTACK_METRICS | grep rolebridge_broker_reads_total`, source, ordersTopic, organization, administrator, w.memory.Integration, topics().Prefix, topics().Prefix))
 	if !w.options.noStay {
 		fmt.Fprintln(w.out, "It stays up; Ctrl-C stops it.")
 	}
