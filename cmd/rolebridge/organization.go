@@ -17,18 +17,24 @@ import (
 )
 
 func newOrganization(s streams) *cobra.Command {
-	return group("organization", "Manage organizations, as the platform's control plane.", newOrganizationCreate(s), newOrganizationConfigure(s))
+	return group("organization", "Manage organizations, as the platform's control plane.", newOrganizationCreate(s, answeredWithin), newOrganizationConfigure(s, answeredWithin))
 }
 
 // platformActor is who asks: the verbs below speak to Kafka, and whoever may do that may name any actor.
 const platformActor integration.Principal = "platform:cli"
 
-// answeredWithin bounds the wait for a decision.
+// answeredWithin is the bound of the wait for a decision.
 const answeredWithin = 30 * time.Second
 
-func newOrganizationCreate(s streams) *cobra.Command {
+// controlPlane asks as the platform's control plane does.
+type controlPlane struct {
+	kafkaFlags
+	within time.Duration // bounds the wait for a decision
+}
+
+func newOrganizationCreate(s streams, within time.Duration) *cobra.Command {
 	var admin string
-	var settings kafkaFlags
+	plane := controlPlane{within: within}
 	c := &cobra.Command{
 		Use:   "create <organization>",
 		Short: "Create an organization and its first administrator.",
@@ -43,18 +49,18 @@ needs the right to write to the commands topic.`,
 			if admin == "" {
 				return usagef("set --admin, the principal that becomes OrganizationAdmin")
 			}
-			return settings.ask(c, s, integration.OrganizationID(args[0]), integration.CreateOrganization{Admin: integration.Principal(admin)})
+			return plane.ask(c, s, integration.OrganizationID(args[0]), integration.CreateOrganization{Admin: integration.Principal(admin)})
 		},
 	}
-	settings.add(c)
+	plane.add(c)
 	c.Flags().StringVar(&admin, "admin", "", "Principal that becomes OrganizationAdmin, e.g. u-admin.")
 	return c
 }
 
-func newOrganizationConfigure(s streams) *cobra.Command {
+func newOrganizationConfigure(s streams, within time.Duration) *cobra.Command {
 	var quota int
 	var insecure string
-	var settings kafkaFlags
+	plane := controlPlane{within: within}
 	c := &cobra.Command{
 		Use:   "configure <organization>",
 		Short: "Change an organization's quota, or what becomes of insecure roles.",
@@ -71,24 +77,22 @@ func newOrganizationConfigure(s streams) *cobra.Command {
 			if c.Flags().Changed("quota") {
 				ask.IntegrationQuota = &quota
 			}
-			return settings.ask(c, s, integration.OrganizationID(args[0]), ask)
+			return plane.ask(c, s, integration.OrganizationID(args[0]), ask)
 		},
 	}
-	settings.add(c)
+	plane.add(c)
 	c.Flags().IntVar(&quota, "quota", 0, "Integrations allowed across all clouds.")
 	c.Flags().StringVar(&insecure, "insecure-roles", "", "Roles that admit us without their external ID: block or warn.")
 	return c
 }
 
 // ask sends a command to Kafka and waits for its answer, which it prints.
-func (k *kafkaFlags) ask(c *cobra.Command, s streams, o integration.OrganizationID, ask integration.Ask) error {
-	settings, err := k.settings(c, s, os.Environ())
+func (p *controlPlane) ask(c *cobra.Command, s streams, o integration.OrganizationID, ask integration.Ask) error {
+	settings, err := p.settings(c, s, os.Environ())
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.Context(), answeredWithin)
-	defer cancel()
-	answer, err := askKafka(ctx, settings, integration.Command{
+	answer, err := p.answer(c.Context(), settings, integration.Command{
 		Source: "/rolebridge/cli", ID: uuid.NewString(), Organization: o, Actor: platformActor, Time: time.Now(), Ask: ask,
 	})
 	if err != nil {
@@ -101,8 +105,10 @@ func (k *kafkaFlags) ask(c *cobra.Command, s streams, o integration.Organization
 	return err
 }
 
-// askKafka writes a command and reads events from before it was written until one answers it.
-func askKafka(ctx context.Context, settings app.Config, cmd integration.Command) (integration.Event, error) {
+// answer writes a command and reads events from before it was written until one answers it.
+func (p *controlPlane) answer(ctx context.Context, settings app.Config, cmd integration.Command) (integration.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.within)
+	defer cancel()
 	options, err := settings.Kafka.Options()
 	if err != nil {
 		return integration.Event{}, usage(err)
@@ -140,7 +146,7 @@ func askKafka(ctx context.Context, settings app.Config, cmd integration.Command)
 		fetches := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
 			return integration.Event{}, &exit{integration.CodeTimeout.Answer().Exit, fmt.Errorf(
-				"command %s was written, and not answered within %v: is the role lifecycle running?", cmd.ID, answeredWithin)}
+				"command %s was written, and not answered within %v: is the role lifecycle running?", cmd.ID, p.within)}
 		}
 		if err := fetches.Err(); err != nil {
 			return integration.Event{}, err
