@@ -94,7 +94,7 @@ func (c *call) command(ask integration.Ask) (integration.Command, error) {
 // changed returns the integration that a decision was about.
 func (s *Server) changed(c *call, r integration.Receipt) (*integration.Integration, error) {
 	i, ok := s.replica.Integration(r.Integration)
-	if !ok || i.Organization != r.Organization || i.Deleting() || !c.permits(integration.OpRead, i.Environment, i.ID) {
+	if !ok || i.Organization != r.Organization || i.Deleting() || !c.mayRead(i.Environment, i.ID) {
 		return nil, noIntegration(r.Integration) // a repeated request; since then it was deleted, or a role was taken away
 	}
 	return i, nil

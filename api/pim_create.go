@@ -103,7 +103,7 @@ func (p pim) withLocation(c *call, ask integration.Create, err error) error {
 	}
 	f := failed(err)
 	for _, i := range p.replica.List(c.organization.ID, ask.Environment) {
-		if i.Config == ask.Config && c.permits(integration.OpRead, i.Environment, i.ID) {
+		if i.Config == ask.Config && c.mayRead(i.Environment, i.ID) {
 			f.location = p.self(c.Request, i.Environment, i.ID)
 		}
 	}

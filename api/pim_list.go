@@ -26,7 +26,7 @@ func (p pim) list(c *call) (answer, error) {
 		return answer{}, err
 	}
 	all := slices.DeleteFunc(p.replica.List(c.organization.ID, e), func(i *integration.Integration) bool {
-		return !wanted(i) || !c.permits(integration.OpRead, i.Environment, i.ID)
+		return !wanted(i) || !c.mayRead(i.Environment, i.ID)
 	})
 	part, next := page.cut(all)
 	list := wire.IntegrationList{

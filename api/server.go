@@ -110,9 +110,9 @@ type call struct {
 	organization *integration.Organization
 }
 
-// permits reports whether the caller may do op there.
-func (c *call) permits(op integration.Operation, environment integration.EnvironmentID, id integration.ID) bool {
-	return c.organization.Permits(c.key.Principal, op, integration.Scope{Environment: environment, Integration: id})
+// mayRead reports whether the caller may read there.
+func (c *call) mayRead(environment integration.EnvironmentID, id integration.ID) bool {
+	return c.organization.Permits(c.key.Principal, integration.OpRead, integration.Scope{Environment: environment, Integration: id})
 }
 
 // answer is what an endpoint says when nothing is wrong.
@@ -263,7 +263,7 @@ func (s *Server) link(r *http.Request, to string) string {
 func (s *Server) find(c *call, id integration.ID, environment integration.EnvironmentID) (*integration.Integration, error) {
 	i, ok := s.replica.Integration(id)
 	if !ok || i.Organization != c.organization.ID || i.Deleting() || environment != "" && i.Environment != environment ||
-		!c.permits(integration.OpRead, i.Environment, i.ID) {
+		!c.mayRead(i.Environment, i.ID) {
 		return nil, noIntegration(id)
 	}
 	return i, nil

@@ -171,7 +171,7 @@ func (w *Worker) forget() {
 	w.expected = nil
 	w.metrics.partitions.Set(0)
 	select {
-	case <-w.fatal: // of the last session
+	case <-w.fatal: //nolint:errcheck // of the last session
 	default:
 	}
 }
