@@ -31,6 +31,8 @@ type world struct {
 	now    time.Time
 	serial int
 	events []integration.Event
+	// watch, if set, is told of each event with the integration as it was before.
+	watch func(e integration.Event, before integration.Integration)
 }
 
 func newWorld(t testing.TB) *world {
@@ -48,7 +50,11 @@ func (w *world) inputs() integration.Inputs {
 
 func (w *world) apply(events []integration.Event) []integration.Event {
 	for _, e := range events {
+		before, _ := w.state.Integration(e.Integration)
 		integration.Evolve(w.state, e)
+		if w.watch != nil {
+			w.watch(e, before)
+		}
 	}
 	w.events = append(w.events, events...)
 	return events

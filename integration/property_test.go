@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,13 +24,18 @@ type history struct {
 	deleted  map[integration.ID]bool
 	ids      []integration.ID
 	answered map[string]bool
+	saw      map[integration.ID]*witness
+	said     word     // by the report that is on its way
+	faults   []string // seen while events were applied
 }
 
 func newHistory(t *testing.T, rt *rapid.T) *history {
 	h := &history{
 		w:     &world{t: t, state: integration.NewState(), now: start},
 		quota: integration.DefaultQuota, versions: map[integration.ID]int64{}, deleted: map[integration.ID]bool{}, answered: map[string]bool{},
+		saw: map[integration.ID]*witness{},
 	}
+	h.w.watch = h.watch
 	h.check(rt, []integration.Event{h.w.mustDo(control, integration.CreateOrganization{Admin: admin})})
 	few := rapid.IntRange(1, 4).Draw(rt, "few")
 	h.check(rt, []integration.Event{h.w.mustDo(control, integration.ConfigureOrganization{IntegrationQuota: &few})})
@@ -67,6 +73,10 @@ func (h *history) anID(rt *rapid.T) integration.ID {
 	return rapid.SampledFrom(h.ids).Draw(rt, "id")
 }
 
+func configsOf(k integration.Kind) []integration.Config {
+	return slices.DeleteFunc(slices.Clone(configs), func(c integration.Config) bool { return c.Kind != k })
+}
+
 var actors = rapid.SampledFrom([]integration.Principal{admin, admin, admin, control, "u-2", "sa-1"})
 
 func (h *history) ask(rt *rapid.T) integration.Ask {
@@ -82,8 +92,11 @@ func (h *history) ask(rt *rapid.T) integration.Ask {
 	create := integration.Create{Environment: somewhere, Name: "n", Config: config}
 	bind := integration.Bind{Integration: id, Connector: connector, TokenHash: rapid.SampledFrom(hashes).Draw(rt, "hash")}
 	update := integration.Update{Integration: id, Config: config}
-	if i, ok := h.w.state.Integration(id); ok && rapid.Bool().Draw(rt, "again") {
+	if i, ok := h.w.state.Integration(id); ok && rapid.IntRange(0, 3).Draw(rt, "stray update") > 0 {
 		update.Config = i.Config
+		if i.Config.Draft() {
+			update.Config = rapid.SampledFrom(configsOf(i.Config.Kind)).Draw(rt, "completed")
+		}
 	}
 	return rapid.SampledFrom([]integration.Ask{
 		create, create, create, create, bind, bind, bind, bind, update, update,
@@ -147,8 +160,37 @@ func (h *history) mapping(rt *rapid.T) {
 func (h *history) trust(rt *rapid.T) {
 	id := h.anID(rt)
 	i, _ := h.w.state.Integration(id)
-	report := rapid.SampledFrom([]integration.Report{clean, refusing, careless, outage}).Draw(rt, "report")
-	h.check(rt, h.w.result(id, i.Trust.Attempt-int64(rapid.IntRange(0, 1).Draw(rt, "late")), integration.TrustWasProbed{Report: report}))
+	h.prove(rt, id, i.Trust.Attempt-int64(rapid.IntRange(0, 1).Draw(rt, "late")), rapid.IntRange(0, len(proofs)-1).Draw(rt, "proof"))
+}
+
+func (h *history) prove(rt *rapid.T, id integration.ID, attempt int64, proof int) {
+	h.said = proofs[proof].says
+	h.check(rt, h.w.result(id, attempt, integration.TrustWasProbed{Report: proofs[proof].report}))
+}
+
+// rounds lets time pass until an integration is due, several times, with workers that answer much the same.
+func (h *history) rounds(rt *rapid.T) {
+	id := h.anID(rt)
+	found := rapid.SliceOfN(rapid.IntRange(0, len(proofs)-1), 1, 2).Draw(rt, "proofs")
+	mapping := rapid.SampledFrom([]integration.Finding{
+		nil, integration.MappingWasMade{Platform: "p"}, integration.MappingWasRefused{Reason: "Throttling"},
+	}).Draw(rt, "mapping")
+	for range rapid.IntRange(1, 7).Draw(rt, "rounds") {
+		i, ok := h.w.state.Integration(id)
+		if !ok {
+			return
+		}
+		if i.Due.After(h.w.now) {
+			h.w.now = i.Due
+		}
+		h.check(rt, h.w.result(id, 0, integration.TimerIsDue{}))
+		if i, _ = h.w.state.Integration(id); i.Mapping.Status != integration.MappingReady && mapping != nil {
+			h.check(rt, h.w.result(id, i.Mapping.Attempt, mapping))
+		}
+		i, _ = h.w.state.Integration(id)
+		h.prove(rt, id, i.Trust.Attempt, rapid.SampledFrom(found).Draw(rt, "proof"))
+		h.holds(rt)
+	}
 }
 
 func (h *history) wake(rt *rapid.T) {
@@ -156,7 +198,35 @@ func (h *history) wake(rt *rapid.T) {
 	h.check(rt, h.w.result(h.anID(rt), 0, integration.TimerIsDue{}))
 }
 
+// watch follows each integration, and holds every fact against what it may change.
+func (h *history) watch(e integration.Event, before integration.Integration) {
+	if e.Integration == "" {
+		return
+	}
+	if _, refused := e.Fact.(integration.Refused); refused {
+		return
+	}
+	if _, created := e.Fact.(integration.Created); created {
+		h.saw[e.Integration] = &witness{}
+	}
+	h.saw[e.Integration].see(e, h.said)
+	after, ok := h.w.state.Integration(e.Integration)
+	if !ok {
+		return
+	}
+	status, epoch := explains(e, before)
+	if after.Trust.Status != before.Trust.Status && !status {
+		h.faults = append(h.faults, fmt.Sprintf("%s of %s made trust %s of %s", e.Fact.Type(), e.Integration, after.Trust.Status, before.Trust.Status))
+	}
+	if after.Epoch != before.Epoch && !epoch || after.Epoch < before.Epoch {
+		h.faults = append(h.faults, fmt.Sprintf("%s of %s moved the epoch from %d to %d", e.Fact.Type(), e.Integration, before.Epoch, after.Epoch))
+	}
+}
+
 func (h *history) check(t *rapid.T, events []integration.Event) {
+	if len(h.faults) > 0 {
+		t.Fatal(h.faults)
+	}
 	for _, e := range events {
 		if _, refused := e.Fact.(integration.Refused); refused {
 			if e.Version != 0 {
@@ -192,9 +262,8 @@ func (h *history) holds(t *rapid.T) {
 		if !ok {
 			continue
 		}
-		if i.CredentialsAllowed(o) == nil && (i.Mapping.Status != integration.MappingReady ||
-			(i.Trust.Status != integration.TrustValid && (i.Trust.Status != integration.TrustInsecure || o.InsecureRoles != integration.InsecureWarn))) {
-			t.Fatalf("%s gives credentials with mapping %s and trust %s", id, i.Mapping.Status, i.Trust.Status)
+		if got, want := i.CredentialsAllowed(o), h.saw[id].allows(o.InsecureRoles); (got == nil) != want {
+			t.Fatalf("credentials of %s: got %v, want allowed: %t\nseen %+v\nof   %+v", id, got, want, *h.saw[id], i)
 		}
 		if i.Deleting() {
 			continue
@@ -224,9 +293,11 @@ func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(t, rt)
 		w := h.w
-		rt.Repeat(map[string]func(*rapid.T){
-			"command": h.command, "mapping": h.mapping, "trust": h.trust, "wake": h.wake, "": h.holds,
-		})
+		for range 3 { // ninety steps: what matters often needs a past
+			rt.Repeat(map[string]func(*rapid.T){
+				"command": h.command, "mapping": h.mapping, "rounds": h.rounds, "trust": h.trust, "wake": h.wake, "": h.holds,
+			})
+		}
 		replayed := integration.NewState()
 		forked := integration.NewState()
 		for n, e := range w.events {

@@ -21,7 +21,7 @@ func TestARestoreInAnyOrderDecidesAlike(t *testing.T) {
 		original, restored := h.w.state, integration.NewState()
 		restore(rt, restored, original)
 		inputs := map[string]func(*rapid.T){
-			"command": h.command, "command again": h.command, "mapping": h.mapping, "replace": h.replace, "trust": h.trust, "wake": h.wake,
+			"command": h.command, "command again": h.command, "mapping": h.mapping, "replace": h.replace, "rounds": h.rounds, "trust": h.trust, "wake": h.wake,
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"transaction": func(rt *rapid.T) {
