@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/rolebridge/rolebridge/integration"
@@ -71,4 +72,26 @@ func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
 	w.mustDo("u-own", grant("u-x", integration.Assigner, integration.Scope{Environment: env, Integration: "cspi-00009"}))
 	last := integration.DeleteRoleBinding{RoleBinding: integration.RoleBinding{Principal: admin, Role: integration.OrganizationAdmin}}
 	w.refused(admin, last, integration.CodeConflict, "")
+}
+
+func TestRolesOfADeletedIntegrationAreTakenAway(t *testing.T) {
+	w := newWorld(t)
+	id, other := w.create(roleA), w.create(roleB)
+	of := func(p integration.Principal, about integration.ID) integration.RoleBinding {
+		return integration.RoleBinding{Principal: p, Role: integration.Assigner, Scope: integration.Scope{Environment: env, Integration: about}}
+	}
+	for _, b := range []integration.RoleBinding{of("u-1", id), of("u-1", other), of("u-2", id), of("u-2", "")} {
+		w.mustDo(admin, integration.CreateRoleBinding{RoleBinding: b})
+	}
+	w.mustDo(admin, integration.Delete{Integration: id})
+	before, _ := w.state.Organization()
+	w.result(id, w.get(id).Mapping.Attempt, integration.MappingWasRemoved{})
+	after, _ := w.state.Organization()
+	want := []integration.RoleBinding{{Principal: admin, Role: integration.OrganizationAdmin}, of("u-1", other), of("u-2", "")}
+	if !slices.Equal(after.RoleBindings, want) {
+		t.Errorf("role bindings:\ngot  %v\nwant %v", after.RoleBindings, want)
+	}
+	if after.Version != before.Version+2 {
+		t.Errorf("the organization's version is %d, want %d: one more for each binding", after.Version, before.Version+2)
+	}
 }

@@ -70,7 +70,7 @@ type RoleBindingCreated struct {
 	RoleBinding
 }
 
-// RoleBindingDeleted says that a role was taken.
+// RoleBindingDeleted says that a role was taken, or went with the only integration that it was about.
 type RoleBindingDeleted struct {
 	RoleBinding
 }
@@ -170,7 +170,7 @@ type DeletionStarted struct {
 	Forced    bool      `json:"forced,omitempty"`
 }
 
-// Deleted says that nothing is left of an integration.
+// Deleted says that nothing is left of an integration. A [RoleBindingDeleted] follows for each role on it alone.
 type Deleted struct{}
 
 // Refused answers a command with the reason why not.

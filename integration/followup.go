@@ -62,6 +62,7 @@ func DecideResult(s *State, r Result, in Inputs) []Event {
 	case MappingWasRemoved:
 		if r.Attempt == i.Mapping.Attempt && i.Deleting() {
 			d.emit(i.ID, Deleted{})
+			d.takeRoles(i.ID)
 		}
 	case TimerIsDue:
 		d.wake(i)
@@ -71,6 +72,16 @@ func DecideResult(s *State, r Result, in Inputs) []Event {
 		}
 	}
 	return d.events
+}
+
+// takeRoles takes every role away that was given on integration id alone: it would stay, and count, for ever.
+func (d *decision) takeRoles(id ID) {
+	o, _ := d.state.Organization()
+	for _, b := range o.RoleBindings {
+		if b.Scope.Integration == id {
+			d.emit("", RoleBindingDeleted{b})
+		}
+	}
 }
 
 func (d *decision) validated(i Integration, r Report) {

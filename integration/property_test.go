@@ -25,15 +25,16 @@ type history struct {
 	ids      []integration.ID
 	answered map[string]bool
 	saw      map[integration.ID]*witness
-	said     word     // by the report that is on its way
-	faults   []string // seen while events were applied
+	late     map[integration.RoleBinding]bool // given after the integration was deleted
+	said     word                             // by the report that is on its way
+	faults   []string                         // seen while events were applied
 }
 
 func newHistory(t *testing.T, rt *rapid.T) *history {
 	h := &history{
 		w:     &world{t: t, state: integration.NewState(), now: start},
 		quota: integration.DefaultQuota, versions: map[integration.ID]int64{}, deleted: map[integration.ID]bool{}, answered: map[string]bool{},
-		saw: map[integration.ID]*witness{},
+		saw: map[integration.ID]*witness{}, late: map[integration.RoleBinding]bool{},
 	}
 	h.w.watch = h.watch
 	h.check(rt, []integration.Event{h.w.mustDo(control, integration.CreateOrganization{Admin: admin})})
@@ -246,6 +247,8 @@ func (h *history) check(t *rapid.T, events []integration.Event) {
 			h.ids = append(h.ids, e.Integration)
 		case integration.Deleted:
 			h.deleted[e.Integration] = true
+		case integration.RoleBindingCreated:
+			h.late[fact.RoleBinding] = h.deleted[fact.Scope.Integration]
 		case integration.OrganizationConfigured:
 			h.quota = fact.IntegrationQuota
 		}
@@ -254,6 +257,11 @@ func (h *history) check(t *rapid.T, events []integration.Event) {
 
 func (h *history) holds(t *rapid.T) {
 	o, _ := h.w.state.Organization()
+	for _, b := range o.RoleBindings {
+		if h.deleted[b.Scope.Integration] && !h.late[b] {
+			t.Fatalf("%+v outlives its integration", b)
+		}
+	}
 	live := 0
 	seen := map[string]integration.ID{}
 	tokens := map[string]integration.ID{}
