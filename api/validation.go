@@ -71,7 +71,8 @@ func (s *Server) prove(c *call, id integration.ID, e integration.EnvironmentID, 
 // settled reports whether no worker is at it. The request for a proof is written in the same transaction as what caused
 // it (the decision on the command, the mapping's report), so there is no moment in between that looks settled.
 func settled(i *integration.Integration) bool {
-	return i.Mapping.Status == integration.MappingFailed || i.Mapping.Status == integration.MappingReady && !i.Trust.Asked
+	done := i.Mapping.Status == integration.MappingFailed || i.Mapping.Status == integration.MappingReady
+	return done && !i.Trust.Asked
 }
 
 func (s *Server) validation(c *call, i *integration.Integration) wire.Validation {
