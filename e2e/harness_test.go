@@ -244,8 +244,15 @@ func (p *process) end() {
 	}
 	if p.w.t.Failed() {
 		text, _ := os.ReadFile(p.log.Name())
-		p.w.t.Logf("the last words of %s (started %d times):\n%s", p.name, p.starts, text[max(0, len(text)-4000):])
+		p.w.t.Logf("the last words of %s (started %d times):\n%s", p.name, p.count(), text[max(0, len(text)-4000):])
 	}
+}
+
+// count is how often the process was started.
+func (p *process) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.starts
 }
 
 // url is the address of one of the process's listeners.
@@ -284,10 +291,6 @@ func get(ctx context.Context, url string) (code int, body string, err error) {
 	if err != nil {
 		return 0, "", err
 	}
-	return do(req)
-}
-
-func do(req *http.Request) (code int, body string, err error) {
 	client := http.Client{Timeout: 30 * time.Second}
 	resp, err := client.Do(req)
 	if err != nil {

@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,59 +16,38 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/rolebridge/rolebridge/api/client"
 	"github.com/rolebridge/rolebridge/api/wire"
 	"github.com/rolebridge/rolebridge/cloud/aws/policy"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
 // customer is a customer's administrator: at AWS and at our API.
 type customer struct {
 	w   *world
-	api string
+	api *client.Client
 	iam *iam.Client
 	s3  *s3.Client
 }
 
-func (w *world) customer(api string) *customer {
+func (w *world) customer(url string) *customer {
 	w.t.Helper()
+	// One try: a test wants to see each failure.
+	api, err := client.New(client.Config{URL: url, Key: apiKey, Secret: secret.New(apiSecret), Tries: 1})
+	w.must(err)
 	sdk := aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(w.aws.Endpoint()), Credentials: w.owner.Root}
 	return &customer{
 		w: w, api: api, iam: iam.NewFromConfig(sdk), s3: s3.NewFromConfig(sdk, func(o *s3.Options) { o.UsePathStyle = true }),
 	}
 }
 
-// ask sends a request to the API and reads the answer into out.
-func (c *customer) ask(method, path string, in, out any) (int, error) {
-	var body bytes.Buffer
-	if in != nil {
-		if err := json.NewEncoder(&body).Encode(in); err != nil {
-			return 0, err
-		}
-	}
-	req, err := http.NewRequestWithContext(c.w.t.Context(), method, c.api+path, &body)
-	if err != nil {
-		return 0, err
-	}
-	req.SetBasicAuth(apiKey, apiSecret)
-	req.Header.Set("Content-Type", "application/json")
-	code, text, err := do(req)
-	if err != nil {
-		return 0, err
-	}
-	if code >= http.StatusBadRequest {
-		return code, errors.New(text)
-	}
-	if out != nil {
-		return code, json.Unmarshal([]byte(text), out)
-	}
-	return code, nil
-}
-
-func (c *customer) mustAsk(method, path string, in, out any) {
-	c.w.t.Helper()
-	if code, err := c.ask(method, path, in, out); err != nil {
-		c.w.t.Fatalf("%s %s: %d %v", method, path, code, err)
-	}
+// create asks for an integration of a role in the customer's account.
+func (c *customer) create(role string) (wire.Integration, error) {
+	return c.api.Create(c.w.t.Context(), wire.IntegrationRequest{
+		DisplayName: role, Provider: "AWS", Environment: wire.Reference{ID: environment},
+		Config: &wire.ConfigRequest{Kind: string(integration.KindAWS), CustomerIAMRoleARN: "arn:aws:iam::" + customerAccount + ":role/" + role},
+	})
 }
 
 // integrate goes the whole way of a customer: role, integration, trust policy, proof. It returns the integration's id.
@@ -86,17 +63,14 @@ func (c *customer) integrate(role, bucket string) string {
 	c.w.must(err)
 	_, err = c.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket})
 	c.w.must(err)
-	var made wire.Integration
-	c.mustAsk(http.MethodPost, "/pim/v1/integrations", wire.IntegrationRequest{
-		DisplayName: role, Provider: "AWS", Environment: wire.Reference{ID: environment},
-		Config: &wire.ConfigRequest{Kind: string(integration.KindAWS), CustomerIAMRoleARN: "arn:aws:iam::" + customerAccount + ":role/" + role},
-	}, &made)
-	var p wire.Policies
-	c.mustAsk(http.MethodGet, "/rolebridge/v1/integrations/"+made.ID+"/policies", nil, &p)
+	made, err := c.create(role)
+	c.w.must(err)
+	p, err := c.api.Policies(ctx, made.ID, nil)
+	c.w.must(err)
 	_, err = c.iam.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &role, PolicyDocument: aws.String(string(p.FinalTrust))})
 	c.w.must(err)
-	var v wire.Validation
-	c.mustAsk(http.MethodPost, "/rolebridge/v1/integrations/"+made.ID+"/validation?wait=20s", nil, &v)
+	v, err := c.api.Validate(ctx, made.ID, 20*time.Second)
+	c.w.must(err)
 	if v.Trust.Status != integration.TrustValid {
 		t.Fatalf("trust of %s is %s: %+v", made.ID, v.Trust.Status, v.Trust.Report)
 	}
@@ -108,8 +82,8 @@ func (c *customer) integrate(role, bucket string) string {
 func (c *customer) connector(broker, integrationID, name string) func(ctx context.Context, bucket, key string) error {
 	t := c.w.t
 	t.Helper()
-	var bound wire.Bound
-	c.mustAsk(http.MethodPost, "/rolebridge/v1/integrations/"+integrationID+"/connectors", wire.ConnectorRequest{Connector: name}, &bound)
+	bound, err := c.api.Bind(t.Context(), integrationID, name)
+	c.w.must(err)
 	file := filepath.Join(c.w.dir, name+".token")
 	c.w.must(os.WriteFile(file, []byte(bound.Token), 0o600))
 	return func(ctx context.Context, bucket, key string) error {
@@ -145,16 +119,25 @@ func TestReadsAndCredentialsGoOnWithoutKafkaAndRedis(t *testing.T) {
 
 	reads := func(when string) {
 		t.Helper()
-		var one wire.Integration
-		if code, err := c.ask(http.MethodGet, "/pim/v1/integrations/"+id+"?environment="+environment, nil, &one); err != nil || one.ID != id {
-			t.Errorf("%s: reading gave %d, %v", when, code, err)
+		if one, err := c.api.Read(t.Context(), environment, id); err != nil || one.ID != id {
+			t.Errorf("%s: reading gave %q, %v", when, one.ID, err)
 		}
-		var list wire.IntegrationList
-		if code, err := c.ask(http.MethodGet, "/pim/v1/integrations?environment="+environment, nil, &list); err != nil || len(list.Data) != 1 {
-			t.Errorf("%s: listing gave %d, %v", when, code, err)
+		if list, err := c.api.List(t.Context(), environment, ""); err != nil || len(list) != 1 {
+			t.Errorf("%s: listing gave %d integrations, %v", when, len(list), err)
 		}
 		if err := write(t.Context(), "orders-bucket", when); err != nil {
 			t.Errorf("%s: the connector cannot write: %v", when, err)
+		}
+	}
+	refused := func(when string) {
+		t.Helper()
+		begin := time.Now()
+		_, err := c.create("late")
+		if e, ok := errors.AsType[*client.Error](err); !ok || e.Status != http.StatusServiceUnavailable {
+			t.Errorf("%s: a write gave %v, want 503", when, err)
+		}
+		if took := time.Since(begin); took > 10*time.Second {
+			t.Errorf("%s: a write was refused after %v, want within 2 s or so", when, took)
 		}
 	}
 
@@ -164,40 +147,40 @@ func TestReadsAndCredentialsGoOnWithoutKafkaAndRedis(t *testing.T) {
 	reads("with an empty Redis")
 
 	w.must(w.kafka.Kill())
-	reads("without Kafka")
-	w.must(w.redis.Kill())
-	reads("without Kafka and Redis")
-	create := wire.IntegrationRequest{
-		DisplayName: "late", Provider: "AWS", Environment: wire.Reference{ID: environment},
-		Config: &wire.ConfigRequest{Kind: string(integration.KindAWS), CustomerIAMRoleARN: "arn:aws:iam::" + customerAccount + ":role/late"},
+	refused("without Kafka")
+	// Longer than any bound of a session with Kafka, and than the life of a transaction.
+	const away = 70 * time.Second
+	for begin, redisAway := time.Now(), false; time.Since(begin) < away; {
+		if !redisAway && time.Since(begin) > away/2 {
+			w.must(w.redis.Kill())
+			redisAway = true
+		}
+		reads(fmt.Sprintf("%v without Kafka (and Redis: %v)", time.Since(begin).Round(time.Second), redisAway))
+		if t.Failed() {
+			break
+		}
+		<-time.After(2 * time.Second)
 	}
-	begin := time.Now()
-	code, err := c.ask(http.MethodPost, "/pim/v1/integrations", create, nil)
-	if code != http.StatusServiceUnavailable {
-		t.Errorf("a write without Kafka gave %d, %v; want 503", code, err)
-	}
-	if took := time.Since(begin); took > 10*time.Second {
-		t.Errorf("a write without Kafka was refused after %v, want within 2 s or so", took)
-	}
+	refused("long without Kafka and Redis")
 
 	w.must(w.redis.Start(t.Context()))
 	w.must(w.kafka.Start(t.Context()))
 	w.eventually(2*time.Minute, "a write is accepted again", func() error {
-		code, err := c.ask(http.MethodPost, "/pim/v1/integrations", create, nil)
-		if code == http.StatusConflict { // the first attempt was written after all, or an earlier round
+		_, err := c.create("late")
+		if client.Code(err) == integration.CodeExists { // a refused one was written after all, or an earlier round's
 			return nil
 		}
 		return err
 	})
-	var list wire.IntegrationList
 	w.eventually(time.Minute, "the late integration is mapped", func() error {
-		if code, err := c.ask(http.MethodGet, "/pim/v1/integrations?environment="+environment, nil, &list); err != nil {
-			return fmt.Errorf("%d %w", code, err)
+		list, err := c.api.List(t.Context(), environment, "")
+		if err != nil {
+			return err
 		}
-		if len(list.Data) != 2 {
-			return fmt.Errorf("%d integrations are listed", len(list.Data))
+		if len(list) != 2 {
+			return fmt.Errorf("%d integrations are listed", len(list))
 		}
-		for _, i := range list.Data {
+		for _, i := range list {
 			if i.Config.Platform() == "" {
 				return fmt.Errorf("%s has no platform role", i.ID)
 			}
@@ -206,4 +189,7 @@ func TestReadsAndCredentialsGoOnWithoutKafkaAndRedis(t *testing.T) {
 	})
 	w.must(write(t.Context(), "orders-bucket", "after"))
 	w.answered(time.Minute, founding())
+	if n := platform.count(); n != 1 {
+		t.Errorf("the process was started %d times, want once: it must outlive the outage", n)
+	}
 }
