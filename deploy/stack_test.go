@@ -119,14 +119,13 @@ func (s *stack) serve(role string) {
 	}
 	cmd := s.command(role)
 	cmd.Stdout, cmd.Stderr = log, log
-	// The test's context ends before its cleanups, and would kill what should stop.
+	// The test's context ends before its cleanups: that is the one signal, since a second would end the process at once.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		err := cmd.Wait()
 		_ = log.Close()
 		if (err != nil && !errors.Is(err, context.Canceled)) || s.t.Failed() {
