@@ -25,13 +25,12 @@ type Table struct {
 	receipts bool
 	log      *slog.Logger
 	ready    chan struct{}
+	tokens   tokens // read without mu, written with it
 
 	mu            sync.RWMutex
-	organizations map[integration.OrganizationID]*integration.Organization
+	organizations map[integration.OrganizationID]*cell // empty ones are of organizations that are gone, or not read yet
 	integrations  map[integration.ID]*integration.Integration
 	environments  map[place]map[integration.ID]struct{}
-	tokens        map[string][]holder
-	barred        map[claim]struct{} // organizations that bound a hash which another had bound before
 	answers       map[answerKey]*integration.Receipt
 	gone          []integration.ID // the last tombstones: what WaitFor must not take for not there yet
 	position      map[int32]int64  // next offset by partition
@@ -47,18 +46,6 @@ type place struct {
 type answerKey struct {
 	organization integration.OrganizationID
 	asker        integration.Asker
-}
-
-// holder is one binding that has a token's hash.
-type holder struct {
-	integration integration.ID
-	connector   integration.ConnectorID
-}
-
-// claim is an organization's binding of a hash.
-type claim struct {
-	hash         string
-	organization integration.OrganizationID
 }
 
 // Binding is what a connector's token stands for.
@@ -82,12 +69,10 @@ func WithLog(l *slog.Logger) TableOption { return func(t *Table) { t.log = l } }
 // before [Table.Run].
 func NewTable(topics Topics, client []kgo.Opt, options ...TableOption) *Table {
 	t := &Table{
-		topics: topics, options: client, log: slog.Default(), ready: make(chan struct{}),
-		organizations: map[integration.OrganizationID]*integration.Organization{},
+		topics: topics, options: client, log: slog.Default(), ready: make(chan struct{}), tokens: newTokens(),
+		organizations: map[integration.OrganizationID]*cell{},
 		integrations:  map[integration.ID]*integration.Integration{},
 		environments:  map[place]map[integration.ID]struct{}{},
-		tokens:        map[string][]holder{},
-		barred:        map[claim]struct{}{},
 		answers:       map[answerKey]*integration.Receipt{},
 		position:      map[int32]int64{},
 		behind:        map[int32]int64{},
@@ -197,12 +182,20 @@ func (t *Table) apply(r *kgo.Record) error {
 		}
 	case s.IntegrationID != "":
 		t.put(s.IntegrationID, s.Integration)
-	case s.Organization == nil:
-		delete(t.organizations, s.OrganizationID)
 	default:
-		t.organizations[s.OrganizationID] = s.Organization
+		t.home(s.OrganizationID).Store(s.Organization)
 	}
 	return nil
+}
+
+// home is the place of an organization, whether it is there or not.
+func (t *Table) home(id integration.OrganizationID) *cell {
+	at, ok := t.organizations[id]
+	if !ok {
+		at = new(cell)
+		t.organizations[id] = at
+	}
+	return at
 }
 
 // goneKept is how many deletions [Table.WaitFor] knows of: more than can pass between a command's answer and the wait.
@@ -210,16 +203,16 @@ const goneKept = 1024
 
 // put replaces an integration, or removes it when i is nil, and keeps the indexes right.
 func (t *Table) put(id integration.ID, i *integration.Integration) {
-	if was, ok := t.integrations[id]; ok {
+	was := t.integrations[id]
+	var home *cell
+	if i != nil {
+		home = t.home(i.Organization)
+	}
+	t.tokens.replace(was, i, home)
+	if was != nil {
 		at := place{was.Organization, was.Environment}
 		if delete(t.environments[at], id); len(t.environments[at]) == 0 {
 			delete(t.environments, at)
-		}
-		for c, b := range was.Connectors {
-			left := slices.DeleteFunc(slices.Clone(t.tokens[b.TokenHash]), func(h holder) bool { return h == holder{id, c} })
-			if t.tokens[b.TokenHash] = left; len(left) == 0 {
-				delete(t.tokens, b.TokenHash)
-			}
 		}
 		delete(t.integrations, id)
 	}
@@ -234,24 +227,6 @@ func (t *Table) put(id integration.ID, i *integration.Integration) {
 		t.environments[at] = map[integration.ID]struct{}{}
 	}
 	t.environments[at][id] = struct{}{}
-	for c, b := range i.Connectors {
-		t.dispute(i, b)
-		t.tokens[b.TokenHash] = append(slices.Clone(t.tokens[b.TokenHash]), holder{id, c})
-	}
-}
-
-// dispute bars the later of two organizations that bind the same hash: whoever copies a hash must not come into its
-// place when its owner lets go of it. It stays barred for as long as this table lives.
-func (t *Table) dispute(i *integration.Integration, b integration.Binding) {
-	for _, h := range t.tokens[b.TokenHash] {
-		switch other := t.integrations[h.integration]; {
-		case other.Organization == i.Organization:
-		case b.BoundAt.Before(t.bound(h).BoundAt):
-			t.barred[claim{b.TokenHash, other.Organization}] = struct{}{}
-		default:
-			t.barred[claim{b.TokenHash, i.Organization}] = struct{}{}
-		}
-	}
 }
 
 // Ready is closed once the table holds all that was there when it started.
@@ -278,8 +253,12 @@ func (t *Table) Count() int {
 func (t *Table) Organization(id integration.OrganizationID) (*integration.Organization, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	o, ok := t.organizations[id]
-	return o, ok
+	at, ok := t.organizations[id]
+	if !ok {
+		return nil, false
+	}
+	o := at.Load()
+	return o, o != nil
 }
 
 // Integration returns an integration, also one that is being deleted.
@@ -316,26 +295,9 @@ func (t *Table) All(yield func(*integration.Integration) bool) {
 }
 
 // ByToken returns the binding whose token has this SHA-256, in lower-case hexadecimal. Within an organization the
-// decider keeps hashes apart; of two organizations that bind the same, only the first one's binding counts.
-func (t *Table) ByToken(hash string) (Binding, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	for _, h := range t.tokens[hash] {
-		i := t.integrations[h.integration]
-		if len(t.barred) > 0 {
-			if _, barred := t.barred[claim{hash, i.Organization}]; barred {
-				continue
-			}
-		}
-		o, ok := t.organizations[i.Organization]
-		return Binding{Organization: o, Integration: i, Connector: h.connector}, ok
-	}
-	return Binding{}, false
-}
-
-func (t *Table) bound(h holder) integration.Binding {
-	return t.integrations[h.integration].Connectors[h.connector]
-}
+// decider keeps hashes apart; of two organizations that bind the same, only the first one's binding counts. It never
+// waits, also while records are applied or the table is walked.
+func (t *Table) ByToken(hash string) (Binding, bool) { return t.tokens.find(hash) }
 
 // WaitFor waits until the table has integration id at this version or a later one, or until it is deleted. One that the
 // table has never had is waited for: its creation may be on the way. It returns the error of ctx when that ends first.

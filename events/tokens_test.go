@@ -1,0 +1,98 @@
+package events_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// soon fails the test when done is not closed within a bound that no healthy run comes near.
+func soon(t *testing.T, what string, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("after 20 s: %s", what)
+	}
+}
+
+func TestATokenIsFoundWhileTheTableIsBusy(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *stateLog) {
+		o := integration.Organization{ID: "org-1"}
+		l.write(kgo.TryCommit, l.must(l.topics.OrganizationRecord(o)), l.integration(1, 1, "aa", noon))
+		table := l.table()
+		walk, walking, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		goOn := sync.OnceFunc(func() { close(walk) })
+		t.Cleanup(goOn) // before the table's end, which the walk would hold up
+		go func() {
+			defer close(over)
+			table.All(func(*integration.Integration) bool {
+				close(walking)
+				<-walk
+				return true
+			})
+		}()
+		<-walking
+		l.write(kgo.TryCommit, l.integration(1, 2, "aa", noon)) // has to wait for the walk to end
+		waitsForWriter := func() bool {
+			counted := make(chan struct{})
+			go func() { table.Count(); close(counted) }()
+			select {
+			case <-counted:
+				return false
+			case <-time.After(100 * time.Millisecond):
+				return true
+			}
+		}
+		for deadline := time.Now().Add(20 * time.Second); !waitsForWriter(); {
+			if time.Now().After(deadline) {
+				t.Fatal("no record waits for the walk to end: the test shows nothing")
+			}
+		}
+		found := make(chan struct{})
+		go func() {
+			defer close(found)
+			if _, ok := table.ByToken("aa"); !ok {
+				t.Error("the token is not found while the table is busy")
+			}
+			if n := testing.AllocsPerRun(10_000, func() { table.ByToken("aa") }); n != 0 {
+				t.Errorf("a look-up allocates %v times, want none", n)
+			}
+		}()
+		soon(t, "who looks for a token still waits for others", found)
+		goOn()
+		soon(t, "the walk is not over", over)
+		if err := table.WaitFor(t.Context(), "cspi-00001", 2); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestABindingShowsItsOrganizationAsItIsNow(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *stateLog) {
+		l.write(kgo.TryCommit, l.integration(1, 1, "aa", noon))
+		table := l.table()
+		wait := func(what string, ok func(events.Binding, bool) bool) {
+			t.Helper()
+			for deadline := time.Now().Add(20 * time.Second); !ok(table.ByToken("aa")); {
+				if time.Now().After(deadline) {
+					b, found := table.ByToken("aa")
+					t.Fatalf("after 20 s: %s: got %+v, %v", what, b, found)
+				}
+				<-time.After(time.Millisecond)
+			}
+		}
+		if b, ok := table.ByToken("aa"); ok {
+			t.Errorf("a binding without its organization was found: %+v", b)
+		}
+		for v := range int64(2) {
+			l.write(kgo.TryCommit, l.must(l.topics.OrganizationRecord(integration.Organization{ID: "org-1", Version: v + 1})))
+			wait("the organization's new version", func(b events.Binding, ok bool) bool { return ok && b.Organization.Version == v+1 })
+		}
+	})
+}
