@@ -105,6 +105,41 @@ func TestAValidationAnswersWithItsReport(t *testing.T) {
 	request(t, s, apitest.Assigner, http.MethodPost, mine+i.ID+"/validation", "").refused(t, http.StatusForbidden, integration.CodeDenied)
 }
 
+func TestTheLastReportTheLastGoodTimeAndTheHistoryAreKept(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	reading := &integration.Reading{Read: true, Findings: []integration.LintFinding{{Code: "no-tag-session", Severity: "warning", Message: "m", Line: 1, Column: 2}}}
+	var v wire.Validation
+	validate := func(outcome integration.Outcome) {
+		t.Helper()
+		s.Trust(func(integration.TrustAsked) integration.Report {
+			r := apitest.Report(integration.Check{Name: integration.CheckWrongID, Outcome: outcome, Remedy: "paste this"})
+			r.Policy = reading
+			return r
+		})
+		request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+"/validation", "").into(t, http.StatusOK, new(wire.Validation))
+		request(t, s, apitest.Assigner, http.MethodGet, mine+i.ID+"/validation", "").into(t, http.StatusOK, &v)
+	}
+	validate(integration.Pass)
+	if v.Trust.LastValid == nil || v.Trust.Report.Policy == nil || v.Trust.Report.Policy.Findings[0] != reading.Findings[0] {
+		t.Fatalf("got %+v", v.Trust)
+	}
+	good := *v.Trust.LastValid
+	for range 6 { // to insecure, and back with the second clean round
+		validate(integration.Fail)
+		if !v.Trust.LastValid.Equal(good) || v.Trust.Report.Checks[4].Remedy != "paste this" {
+			t.Fatalf("a failed round changed the last good time from %s to %s, or lost its remedy: %+v", good, v.Trust.LastValid, v.Trust.Report)
+		}
+		validate(integration.Pass)
+		validate(integration.Pass)
+		good = *v.Trust.LastValid
+	}
+	if n := len(v.Trust.History); n != 10 || v.Trust.History[9].To != integration.TrustValid || v.Trust.History[8].To != integration.TrustInsecure {
+		t.Errorf("the history has %d changes, want the last 10: %+v", n, v.Trust.History)
+	}
+}
+
 func TestAValidationThatTakesLongIsAcceptedAndWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)

@@ -72,6 +72,42 @@ type Report struct {
 	StartedAt  time.Time `json:"started_at"`
 	FinishedAt time.Time `json:"finished_at"`
 	Checks     []Check   `json:"checks"`
+	// Policy is what the linter says of the customer's real trust policy, if the platform may read it. It never weighs in
+	// the [Verdict]: what a cloud does counts, not what a text says.
+	Policy *Reading `json:"policy,omitempty"`
+}
+
+// Reading is a look at the customer's trust policy itself, which the platform may be allowed, but needs not.
+type Reading struct {
+	Read bool `json:"read"`
+	// Reason and Detail say why it was not read.
+	Reason string `json:"reason,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	// Remedy is the customer's own policy with all errors mended; or, when it could not be read, what would permit that.
+	Remedy   string        `json:"remedy,omitempty"`
+	Findings []LintFinding `json:"findings,omitempty"` // worst first, at most [MaxFindings]
+	// LeftOut counts the findings beyond those.
+	LeftOut int `json:"left_out,omitempty"`
+}
+
+// Bounds of what a report says about a policy, in characters of their texts: whatever a customer writes, a report stays
+// below 64 KiB, and the record that holds it far below Kafka's usual 1 MB.
+const (
+	MaxFindings       = 20
+	MaxFindingMessage = 400
+	MaxFindingPointer = 256
+	MaxFindingRemedy  = 1024
+)
+
+// LintFinding is one thing to say about the text of a trust policy.
+type LintFinding struct {
+	Code     string `json:"code"`
+	Severity string `json:"severity"` // error, warning or note
+	Message  string `json:"message"`
+	Pointer  string `json:"pointer"` // RFC 6901; "" is the whole document
+	Line     int    `json:"line"`
+	Column   int    `json:"column"`
+	Remedy   string `json:"remedy,omitempty"`
 }
 
 // Outcome returns the outcome of the named check, [Skipped] when the report has none.

@@ -347,3 +347,23 @@ func TestAConfigThatIsNotValidIsRefusedWithAllItsFaults(t *testing.T) {
 		}
 	}
 }
+
+func TestASessionReadsItsOwnRoleOnlyIfItsRolePermitsThat(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	self := "arn:aws:iam::" + w.customer.ID + ":role/open"
+	allow := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:GetRole","Resource":"` + self + `"}}`
+	w.role(t, w.customer, "open", openTrust(w.broker.ARN), allow)
+	w.role(t, w.customer, "shut", openTrust(w.broker.ARN))
+	read := func(as, name string) error {
+		who := w.mustAssume(t, w.broker.Key, "arn:aws:iam::"+w.customer.ID+":role/"+as)
+		got, err := w.iam(t, who).GetRole(t.Context(), &iam.GetRoleInput{RoleName: &name})
+		if err == nil && *got.Role.RoleName != name {
+			t.Errorf("%s reads %s: got %s", as, name, *got.Role.RoleName)
+		}
+		return err
+	}
+	wantCode(t, "a role that may read itself", read("open", "open"), "")
+	wantCode(t, "another role", read("open", "shut"), "AccessDenied")
+	wantCode(t, "a role without a policy", read("shut", "shut"), "AccessDenied")
+}

@@ -15,7 +15,7 @@ import (
 func newIntegration(s streams) *cobra.Command {
 	c := group("provider-integration", "Manage provider integrations.",
 		newIntegrationCreate(s), newIntegrationDelete(s), newIntegrationDescribe(s), newIntegrationList(s), newIntegrationUpdate(s),
-		newIntegrationValidate(s),
+		newIntegrationValidate(s), newIntegrationReport(s),
 	)
 	c.Aliases = []string{"pi"}
 	return c

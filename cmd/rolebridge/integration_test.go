@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -188,19 +189,75 @@ func TestADeletionAsksFirst(t *testing.T) {
 	}
 }
 
+// moment is a time as it is printed for people.
+var moment = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`)
+
 func TestAValidationPrintsEachCheckAndItsRemedy(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)
 	c := at(s, apitest.Admin)
 	i, same := create(t, c, "--customer-role-arn", roleARN)
-	golden(t, "validate", same.Replace(c.want(t, 0, "pi", "validate", i.ID).out))
+	steady := func(text string) string {
+		return moment.ReplaceAllString(same.Replace(text), "2026-01-02 03:04:05 UTC")
+	}
+	validated := steady(c.want(t, 0, "pi", "validate", i.ID).out)
+	golden(t, "validate", validated)
+	if got := steady(c.want(t, 0, "pi", "report", i.ID).out); got != validated {
+		t.Errorf("the report that is kept differs from the one that was made:\n%s\n%s", got, validated)
+	}
+	const paste = "Set the trust policy of the role my-test-aws-role to:\n{\n  \"Version\": \"2012-10-17\"\n}\n"
 	s.Trust(func(integration.TrustAsked) integration.Report {
-		return apitest.Report(integration.Check{
-			Name: integration.CheckWithoutID, Outcome: integration.Fail, Reason: "admitted", Remedy: "Ask for the external ID.",
-		})
+		r := apitest.Report(
+			integration.Check{Name: integration.CheckWithoutID, Outcome: integration.Fail, Reason: "Admitted", Detail: "the role let us in without an external ID", Remedy: paste},
+			integration.Check{Name: integration.CheckWrongID, Outcome: integration.Fail, Reason: "Admitted", Detail: "the role let us in with a random external ID", Remedy: paste},
+		)
+		r.Policy = &integration.Reading{
+			Read: true, LeftOut: 2, Remedy: "The trust policy of the role my-test-aws-role with its errors mended:\n{\n  \"Version\": \"2012-10-17\"\n}\n",
+			Findings: []integration.LintFinding{
+				{Code: "missing-external-id", Severity: "error", Message: "no external ID is asked for", Pointer: "/Statement/0", Line: 3, Column: 5},
+				{Code: "no-tag-session", Severity: "warning", Message: "sessions cannot be tagged"},
+			},
+		}
+		return r
 	})
-	golden(t, "validate-insecure", same.Replace(c.want(t, 5, "pi", "validate", i.ID).out))
+	golden(t, "validate-insecure", steady(c.want(t, 5, "pi", "validate", i.ID).out))
+	s.Trust(func(integration.TrustAsked) integration.Report {
+		r := apitest.Report(integration.Check{Name: integration.CheckTagSession, Outcome: integration.Errored, Reason: "Throttling"})
+		r.Policy = &integration.Reading{Reason: "NotAllowed", Detail: "the role does not permit the platform to read it, which is optional", Remedy: "Optional: add this:\n{}\n"}
+		return r
+	})
+	for range 2 { // insecure is lifted by the second clean round
+		c.run(t, "pi", "validate", i.ID)
+	}
+	reader := at(s, apitest.Assigner)
+	golden(t, "report-not-read", steady(reader.want(t, 0, "pi", "report", i.ID).out))
 	c.want(t, 4, "pi", "validate", "cspi-unknown1")
+	c.want(t, 4, "pi", "report", "cspi-unknown1")
+	c.want(t, 4, "pi", "report", i.ID, "--environment", "env-other")
+}
+
+func TestAReportIsTheSameForMachines(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	i, _ := create(t, c, "--customer-role-arn", roleARN)
+	kept, _ := s.Integration(integration.ID(i.ID))
+	for form, read := range map[string]func([]byte, any) error{"json": json.Unmarshal, "yaml": yaml.Unmarshal} {
+		var got struct {
+			Trust struct {
+				Status    string
+				LastValid string `json:"last_valid" yaml:"last_valid"`
+				Report    struct{ Checks []map[string]string }
+				History   []map[string]string
+			}
+		}
+		if err := read([]byte(c.want(t, 0, "pi", "report", i.ID, "-o", form).out), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Trust.Status != "valid" || got.Trust.LastValid == "" || len(got.Trust.Report.Checks) != len(kept.Trust.Report.Checks) || len(got.Trust.History) != 1 || got.Trust.History[0]["to"] != "valid" {
+			t.Errorf("%s: got %+v", form, got.Trust)
+		}
+	}
 }
 
 func TestWaitFollowsTrustUntilItIsDecided(t *testing.T) {

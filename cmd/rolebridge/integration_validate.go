@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -127,45 +126,4 @@ func proved(v wire.Validation) error {
 		return nil
 	}
 	return quiet(integration.CodeConflict)
-}
-
-func printValidation(to io.Writer, f format, v wire.Validation) error {
-	if f != human {
-		return f.document(to, v)
-	}
-	credentials := "allowed"
-	if !v.Credentials.Allowed {
-		credentials = "refused: " + v.Credentials.Reason
-	}
-	mapping := string(v.Mapping.Status)
-	if v.Mapping.Reason != "" {
-		mapping += ": " + v.Mapping.Reason
-	}
-	if err := object(to, []row{
-		{"ID", v.Integration},
-		{"Status", v.Status},
-		{"Platform Role", mapping},
-		{"Trust", string(v.Trust.Status)},
-		{"Credentials", credentials},
-	}); err != nil {
-		return err
-	}
-	if v.Trust.Report == nil {
-		return nil
-	}
-	var rows [][]string
-	for _, check := range v.Trust.Report.Checks {
-		rows = append(rows, []string{string(check.Name), string(check.Outcome), check.Reason})
-	}
-	if err := list(to, []string{"Check", "Outcome", "Reason"}, rows); err != nil {
-		return err
-	}
-	for _, check := range v.Trust.Report.Checks {
-		if check.Outcome == integration.Fail || check.Outcome == integration.Errored {
-			if text := cmp.Or(check.Remedy, check.Detail); text != "" {
-				fmt.Fprintf(to, "\n%s:\n  %s\n", check.Name, text)
-			}
-		}
-	}
-	return nil
 }

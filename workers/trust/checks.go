@@ -36,7 +36,6 @@ type proof struct {
 	name     string // of all sessions; it says in the customer's audit log who asked and what for
 	hop1     cloud.Session
 	hop2     cloud.Session
-	pasted   bool // the trust policy is in the report already
 }
 
 func newProof(p *Prover, client *aws.Client, claim Claim) *proof {
@@ -94,6 +93,7 @@ func (p *proof) platformIdentity(ctx context.Context) integration.Check {
 	if err != nil {
 		c = failed(c, err, cloud.FaultOf(err) == cloud.FaultDenied)
 		c.Detail = "the platform's own credentials do not work; the customer's set-up was not looked at"
+		c.Remedy = forOperator + "look at the credentials of the trust worker."
 	}
 	return c
 }
@@ -107,6 +107,7 @@ func (p *proof) platformRole(ctx context.Context) (c integration.Check) {
 	if err != nil {
 		c = failed(c, err, refused(err))
 		c.Detail = "the platform's own role is not ready or not seen everywhere yet; the customer's set-up was not looked at"
+		c.Remedy = forOperator + "see that the role " + p.claim.Platform + " exists and that the trust worker may assume it."
 	}
 	return c
 }
@@ -129,7 +130,7 @@ func (p *proof) withExternalID(ctx context.Context) integration.Check {
 		c = failed(c, err, refused(err))
 	}
 	if c.Outcome == integration.Fail {
-		c.Remedy = p.pasteTrust("The role does not let the platform in, or does not exist.")
+		c.Remedy = p.pasteTrust()
 	}
 	return c
 }
@@ -142,11 +143,11 @@ func (p *proof) refused(ctx context.Context, name integration.CheckName, externa
 	switch {
 	case err == nil:
 		c.Outcome, c.Reason = integration.Fail, ReasonAdmitted
-		c.Detail = "the role let us in with a random external ID"
+		c.Detail = "the role let us in with a random external ID: anybody who can use the platform could reach it"
 		if externalID == "" {
-			c.Detail = "the role let us in without an external ID"
+			c.Detail = "the role let us in without an external ID: anybody who can use the platform could reach it"
 		}
-		c.Remedy = p.pasteTrust("Anybody who can use the platform could reach this role through it: demand the external ID.")
+		c.Remedy = p.pasteTrust()
 	case !accessDenied(err):
 		c = failed(c, err, false)
 	}

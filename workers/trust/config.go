@@ -19,6 +19,9 @@ type Config struct {
 type ProverConfig struct {
 	// MaxSession is the session duration that bindings will ask for, 15 min to 1 h (the most of a chained session).
 	MaxSession time.Duration `koanf:"max_session"`
+	// ReadPolicy has the linter look at the real trust policy where the role permits iam:GetRole. A role that does not
+	// notes a refused call in its account's audit log at every proof.
+	ReadPolicy bool `koanf:"read_policy"`
 	// Tries is how often a check is made that meets a temporary error, 1 to 10.
 	Tries uint `koanf:"tries"`
 	// FirstPause before a check is made again; it grows.
@@ -43,7 +46,7 @@ func Defaults() Config {
 // ProverDefaults returns the configuration of a prover.
 func ProverDefaults() ProverConfig {
 	return ProverConfig{
-		MaxSession: aws.LongestChained, Tries: 4, FirstPause: 250 * time.Millisecond, Budget: 60 * time.Second,
+		MaxSession: aws.LongestChained, ReadPolicy: true, Tries: 4, FirstPause: 250 * time.Millisecond, Budget: 60 * time.Second,
 		CallsPerSecond: 10, CallsBurst: 40, CallWait: 10 * time.Second, Accounts: 10_000,
 	}
 }

@@ -1,8 +1,9 @@
 // Package trust proves the customer's trust policy: that it lets us in with the external ID, and nobody without it.
 //
 // It judges nothing: whether a refusal is the echo of an older policy, and what follows from a report, is the decider's
-// word. Nor does it read the customer's policy, which it could not: it tries, as the broker would, and reports what
-// happened. The check of permissions belongs to bindings and is not here.
+// word. It tries, as the broker would, and reports what happened. Where a role permits that it is read, the linter's
+// findings about its trust policy are added (reading.go); they never count as proof. The check of permissions belongs to
+// bindings and is not here.
 //
 // The life of an order: package orders brings it, at least once. A [Prover] makes all checks in their order
 // (checks.go), on connections that are new and closed afterwards, because servers behind a connection that lives long

@@ -161,6 +161,9 @@ func right(form url.Values) (int, string) {
 	if form.Get("Action") == "GetCallerIdentity" {
 		return identity("222222222222")
 	}
+	if form.Get("Action") == "GetRole" {
+		return refusal(403, "AccessDenied", "not authorized")
+	}
 	if hop2(form) && form.Get("ExternalId") != rightID {
 		return refusal(403, "AccessDenied", "not authorized")
 	}

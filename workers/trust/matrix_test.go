@@ -79,8 +79,8 @@ func TestEveryKindOfTrustPolicyIsReportedAsItIs(t *testing.T) {
 				switch {
 				case check.Outcome == integration.Pass && (check.Reason != "" || check.Remedy != ""):
 					t.Errorf("%s passed and says %q, %q", check.Name, check.Reason, check.Remedy)
-				case check.Outcome == integration.Fail && (check.Reason == "" || check.Remedy == ""):
-					t.Errorf("%s failed without a reason or a remedy: %+v", check.Name, check)
+				case check.Outcome == integration.Fail && (check.Reason == "" || !strings.Contains(check.Remedy, "\"Statement\": [\n")):
+					t.Errorf("%s failed without a reason or a statement to paste: %+v", check.Name, check)
 				}
 			}
 		})
@@ -106,7 +106,7 @@ func TestWhatARemedySaysHelps(t *testing.T) {
 		pasted := ""
 		for _, c := range report.Checks {
 			if _, document, ok := strings.Cut(c.Remedy, ":\n"); ok {
-				if pasted != "" {
+				if pasted != "" && pasted != document {
 					t.Errorf("%s: the report holds a second policy", c.Name)
 				}
 				pasted = document

@@ -52,11 +52,13 @@ func (p *Prover) Prove(ctx context.Context, claim Claim) (integration.Report, er
 	budget, cancel := context.WithTimeout(ctx, p.config.Budget)
 	defer cancel()
 	began := now()
-	checks := newProof(p, fresh, claim).run(budget)
+	proof := newProof(p, fresh, claim)
+	checks := proof.run(budget)
+	reading := proof.read(budget)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return integration.Report{}, ctx.Err()
 	}
-	report := integration.Report{StartedAt: began, FinishedAt: now(), Checks: checks}
+	report := integration.Report{StartedAt: began, FinishedAt: now(), Checks: checks, Policy: reading}
 	p.metrics.count(report)
 	return report, nil
 }

@@ -234,7 +234,7 @@ func TestCallsIntoAnAccountAreLimited(t *testing.T) {
 	server := newSTS(t, right)
 	reg := prometheus.NewRegistry()
 	p := newProver(t, server.client(t), reg, func(c *trust.ProverConfig) {
-		c.CallsPerSecond, c.CallsBurst, c.CallWait = 0.001, 7, 0
+		c.CallsPerSecond, c.CallsBurst, c.CallWait = 0.001, 8, 0
 	})
 	if got := outcomes(prove(t, p, claim())); got != "PPPPPPPP" {
 		t.Errorf("the first proof: got %s, want PPPPPPPP", got)

@@ -1,6 +1,7 @@
 package trust_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/rolebridge/rolebridge/cloud/aws/policy"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/testenv"
+	"github.com/rolebridge/rolebridge/workers/trust"
 )
 
 // elsewhere is a stand-in for AWS that runs in a process of its own, with the platform's role made in it.
@@ -83,6 +85,30 @@ func TestMiniStackProvesARightAndAnInsecurePolicy(t *testing.T) {
 		if got := outcomes(report); got != c.outcomes || report.Verdict() != c.verdict {
 			t.Errorf("%s: got %s, %s, want %s, %s\n%s", c.name, got, report.Verdict(), c.outcomes, c.verdict, table(report))
 		}
+	}
+}
+
+func TestMiniStackLetsTheLinterReadOnlyWhereTheRolePermitsIt(t *testing.T) {
+	t.Parallel()
+	theirs := testenv.Account(t)
+	owner := awstest.Static(theirs, "test")
+	e := newElsewhere(t, testenv.MiniStack(t), testenv.Account(t), theirs, owner)
+	one := strings.ReplaceAll(statements(assumeWithID), platform, e.claim.platform)
+	if got := e.prove(t, one).Policy; got.Read || got.Reason != trust.ReasonNotAllowed {
+		t.Errorf("without the permission: got %+v, want %s", got, trust.ReasonNotAllowed)
+	}
+	document, err := policy.ReadRole(e.claim.customer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, role, _ := strings.Cut(e.claim.customer, ":role/")
+	if _, err := awstest.IAM(t, e.endpoint, owner).PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{
+		RoleName: &role, PolicyName: sdk.String("read"), PolicyDocument: sdk.String(string(document.JSON())),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.prove(t, one).Policy; !got.Read || !slices.Contains(found(got), "warning no-tag-session") {
+		t.Errorf("with the permission: got %+v, want no-tag-session", got)
 	}
 }
 

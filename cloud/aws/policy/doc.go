@@ -48,8 +48,8 @@
 //
 // # Writing
 //
-// FirstTrust, FinalTrust, PlatformTrust, PlatformPermissions, S3Sink, S3Source, DynamoDBSink and DynamoDBSource make a
-// Document; Document.Render writes it as JSON, Terraform, CloudFormation or AWS CLI commands, Document.Parse makes it a
+// FirstTrust, FinalTrust, PlatformTrust, PlatformPermissions, ReadRole, S3Sink, S3Source, DynamoDBSink and DynamoDBSource
+// make a Document; Document.Render writes it as JSON, Terraform, CloudFormation or AWS CLI commands, Document.Parse makes it a
 // Policy again. Every input is checked first, and refused with its name as a *FieldError (field.go).
 //
 // # What is not certain

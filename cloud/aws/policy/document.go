@@ -6,7 +6,7 @@ import (
 )
 
 // Document is a policy to be written, in the order in which it will be read. Make one with FirstTrust, FinalTrust,
-// PlatformTrust, PlatformPermissions, S3Sink, S3Source, DynamoDBSink or DynamoDBSource.
+// PlatformTrust, PlatformPermissions, ReadRole, S3Sink, S3Source, DynamoDBSink or DynamoDBSource.
 type Document struct {
 	Kind       Kind
 	Statements []Grant
@@ -144,5 +144,15 @@ func PlatformPermissions(customerRole string) (Document, error) {
 	}
 	return Document{Kind: Identity, Statements: []Grant{{
 		Sid: "AssumeCustomerRole", Effect: Allow, Actions: []string{"sts:AssumeRole", "sts:TagSession"}, Resources: []string{customerRole},
+	}}}, nil
+}
+
+// ReadRole is the permission policy that lets a role read itself, its trust policy with it: optional, for the linter.
+func ReadRole(customerRole string) (Document, error) {
+	if err := checkRole("customer role", customerRole); err != nil {
+		return Document{}, err
+	}
+	return Document{Kind: Identity, Statements: []Grant{{
+		Sid: "ReadOwnTrustPolicy", Effect: Allow, Actions: []string{"iam:GetRole"}, Resources: []string{customerRole},
 	}}}, nil
 }
