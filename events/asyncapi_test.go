@@ -76,6 +76,7 @@ func TestAsyncAPINamesEveryTypeOnceOnItsTopic(t *testing.T) {
 	doc := readAsyncAPI(t)
 	for channel, want := range map[string][]string{
 		"commands": typesOf(integration.Asks()), "results": typesOf(integration.Findings()), "events": typesOf(integration.Facts()),
+		"audit": typesOf(events.Notes()),
 	} {
 		if got := slices.Sorted(maps.Keys(doc.Channels[channel].Messages)); !slices.Equal(got, want) {
 			t.Errorf("messages of %s:\ngot  %v\nwant %v", channel, got, want)
@@ -266,6 +267,12 @@ func TestEveryRecordIsAsAsyncAPISays(t *testing.T) {
 		e.Answers, e.Version = nil, 0
 		r, err = c.EventRecord(e)
 		check(f.Type(), r, err)
+	}
+	for _, n := range notes {
+		r, err := c.AuditRecord(events.SourceBroker, events.Audit{Organization: "org-1", Integration: "cspi-00001", Time: noon, Note: n})
+		check(n.Type(), r, err)
+		r, err = c.AuditRecord(events.SourceBroker+"/b-1", events.Audit{Time: noon, Note: n})
+		check(n.Type(), r, err)
 	}
 }
 

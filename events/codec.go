@@ -35,6 +35,7 @@ type Codec struct {
 	asks     map[string]reflect.Type
 	findings map[string]reflect.Type
 	facts    map[string]reflect.Type
+	notes    map[string]reflect.Type
 }
 
 // NewCodec returns a codec for the records of t. It fails only when the schemas compiled into the program are broken.
@@ -48,6 +49,7 @@ func NewCodec(t Topics) (*Codec, error) {
 		asks:     byType(integration.Asks()),
 		findings: byType(integration.Findings()),
 		facts:    byType(integration.Facts()),
+		notes:    byType(Notes()),
 	}, nil
 }
 
@@ -218,7 +220,9 @@ func (c *Codec) record(e event.Event, topic string, o integration.OrganizationID
 		return nil, fmt.Errorf("write: %w", err)
 	}
 	e.SetType(data.Type())
-	e.SetExtension(extOrganization, string(o))
+	if o != "" { // what is audited may be nobody's
+		e.SetExtension(extOrganization, string(o))
+	}
 	if err := e.SetData(contentJSON, text); err != nil {
 		return nil, err
 	}

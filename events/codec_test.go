@@ -68,6 +68,11 @@ var (
 		integration.Deleted{},
 		integration.Refused{Command: "integration.create", Refusal: integration.Refusal{Code: integration.CodeQuota, Message: "m", Field: "/f"}},
 	}
+	notes = []events.Note{
+		events.CredentialsIssued{Environment: "env-1", Connector: "lcc-1", SessionName: "lcc-1@cspi-00001", ExpiresAt: noon, Level: "store", Epoch: 2},
+		events.CredentialsRefused{Environment: "env-1", Connector: "lcc-1", Code: integration.CodeDenied, Message: "m", Count: 3, Since: noon},
+		events.AuditDropped{Count: 5, Since: noon},
+	}
 )
 
 func codec(t testing.TB) *events.Codec {
@@ -180,6 +185,34 @@ func header(r *kgo.Record, name string) string {
 	return ""
 }
 
+func TestEveryAuditRecordIsReadAsItWasWritten(t *testing.T) {
+	c := codec(t)
+	if len(notes) != len(events.Notes()) {
+		t.Fatalf("%d examples for %d types", len(notes), len(events.Notes()))
+	}
+	for _, n := range notes {
+		for _, want := range []events.Audit{
+			{Organization: "org-1", Integration: "cspi-00001", Time: noon, Note: n},
+			{Time: noon, Note: n}, // of somebody whom nobody knows
+		} {
+			r, err := c.AuditRecord(events.SourceBroker+"/b-1", want)
+			if err != nil {
+				t.Errorf("%s: %v", n.Type(), err)
+				continue
+			}
+			if got, source, err := c.Audit(r); err != nil || !reflect.DeepEqual(got, want) || source != "/rolebridge/broker/b-1" {
+				t.Errorf("%s: got %+v of %s, %v; want %+v", n.Type(), got, source, err, want)
+			}
+			if r.Topic != topics.Audit() || string(r.Key) != string(want.Organization) {
+				t.Errorf("%s: written to %s with key %q", n.Type(), r.Topic, r.Key)
+			}
+		}
+	}
+	if _, _, err := c.Audit(&kgo.Record{Value: []byte("{")}); err == nil {
+		t.Error("garbage was read as an audit record")
+	}
+}
+
 func TestEveryTypeHasASchemaAndEverySchemaAType(t *testing.T) {
 	types := map[string]bool{"common": true}
 	for _, a := range integration.Asks() {
@@ -190,6 +223,9 @@ func TestEveryTypeHasASchemaAndEverySchemaAType(t *testing.T) {
 	}
 	for _, f := range integration.Facts() {
 		types[f.Type()] = true
+	}
+	for _, n := range events.Notes() {
+		types[n.Type()] = true
 	}
 	files, err := fs.ReadDir(events.Schemas(), ".")
 	if err != nil {

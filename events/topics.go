@@ -39,7 +39,7 @@ func (t Topics) State() string { return t.Prefix + "state" }
 // DeadLetters is where records go that could not be read.
 func (t Topics) DeadLetters() string { return t.Prefix + "dlq" }
 
-// Audit is reserved for who asked for which credential, and the answer. Nothing is written to it yet.
+// Audit is where brokers say who asked for which credential, and the answer.
 func (t Topics) Audit() string { return t.Prefix + "audit" }
 
 // Home returns the partition of an organization, on every topic: what the default partitioner of the Java client and

@@ -1,0 +1,43 @@
+package audit
+
+import (
+	"time"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// refusal is what makes two refusals equal.
+type refusal struct {
+	organization integration.OrganizationID
+	integration  integration.ID
+	connector    integration.ConnectorID
+	code         integration.Code
+	message      string
+}
+
+// maxRefusals bounds the different refusals of one window; a window with more ends early.
+const maxRefusals = 10_000
+
+// fold counts a refusal in the present window.
+func (t *Trail) fold(a events.Audit, r events.CredentialsRefused) {
+	key := refusal{a.Organization, a.Integration, r.Connector, r.Code, r.Message}
+	if have, ok := t.refusals[key]; ok {
+		have.Count++
+		return
+	}
+	if len(t.refusals) >= maxRefusals {
+		t.endRefusals()
+	}
+	r.Count, r.Since = 1, a.Time
+	t.refusals[key] = &r
+}
+
+// endRefusals writes the refusals of the window.
+func (t *Trail) endRefusals() {
+	now := time.Now()
+	for key, r := range t.refusals {
+		t.write(events.Audit{Organization: key.organization, Integration: key.integration, Time: now, Note: *r}, r.Count)
+	}
+	clear(t.refusals)
+}
