@@ -40,6 +40,7 @@ type Broker struct {
 	metrics   *metrics
 	log       *slog.Logger
 	onRefused func(integration.ID)
+	trail     Trail
 }
 
 // Option changes how a [Broker] works.
@@ -49,6 +50,7 @@ type options struct {
 	log       *slog.Logger
 	registry  prometheus.Registerer
 	onRefused func(integration.ID)
+	trail     Trail
 }
 
 // WithLog sends the broker's few log lines to l; the default is [slog.Default].
@@ -63,7 +65,7 @@ func OnRefused(f func(integration.ID)) Option { return func(o *options) { o.onRe
 
 // New returns a broker and starts nothing. Errors: a config that is not valid, metrics that are registered already.
 func New(cfg Config, bindings Bindings, store Store, c Cloud, with ...Option) (*Broker, error) {
-	o := options{log: slog.Default(), registry: prometheus.NewRegistry(), onRefused: func(integration.ID) {}}
+	o := options{log: slog.Default(), registry: prometheus.NewRegistry(), onRefused: func(integration.ID) {}, trail: noTrail{}}
 	for _, f := range with {
 		f(&o)
 	}
@@ -71,7 +73,7 @@ func New(cfg Config, bindings Bindings, store Store, c Cloud, with ...Option) (*
 		return nil, fmt.Errorf("creds: %w", err)
 	}
 	b := &Broker{
-		cfg: cfg, bindings: bindings, store: store, plans: newPlans(), log: o.log, onRefused: o.onRefused,
+		cfg: cfg, bindings: bindings, store: store, plans: newPlans(), log: o.log, onRefused: o.onRefused, trail: o.trail,
 		lone: rate.NewLimiter(rate.Limit(cfg.Lone), max(1, int(cfg.Lone))),
 		book: &book{fetches: cfg.Fetches, slots: map[Key]*slot{}, due: due{bell: make(chan struct{}, 1)}},
 	}
@@ -156,9 +158,11 @@ func (b *Broker) find(ctx context.Context, token string, now time.Time) (*prepar
 	digits := hash.String()
 	binding, ok := b.bindings.ByToken(digits)
 	if !proves(digits, binding, ok) {
+		b.noteRefused(events.Binding{}, errUnauthenticated, now)
 		return nil, levelNone, errUnauthenticated
 	}
 	if err := gate(binding); err != nil {
+		b.noteRefused(binding, err, now)
 		return nil, levelNone, err
 	}
 	p := b.plans.get(hash)
@@ -170,10 +174,12 @@ func (b *Broker) find(ctx context.Context, token string, now time.Time) (*prepar
 		patience := time.NewTimer(time.Until(now.Add(b.cfg.Patience)))
 		defer patience.Stop()
 		if session, level, err = b.wait(ctx, p.slot, patience.C); err != nil {
-			return nil, levelNone, final(err)
+			err = final(err)
+			b.noteRefused(binding, err, now)
+			return nil, levelNone, err
 		}
 	}
-	b.seen(p, session) //nolint:contextcheck // a flight outlives who starts it
+	b.seen(p, session, level) //nolint:contextcheck // a flight outlives who starts it
 	return session, level, nil
 }
 
@@ -211,9 +217,12 @@ func (b *Broker) plan(h tokenHash, of events.Binding, was *plan) *plan {
 	return p
 }
 
-// seen notes that a session was read since it was issued. The first to do so after the session's refresh was due starts
+// seen notes that a session was read since it was issued, for the trail too. The first to do so after the session's refresh was due starts
 // the refresh: the scheduler passed it over as idle.
-func (b *Broker) seen(p *plan, session *prepared) {
+func (b *Broker) seen(p *plan, session *prepared, level Level) {
+	if !session.noted.Load() && session.noted.CompareAndSwap(false, true) {
+		b.noteIssued(p.binding, p.slot.recipe, session, level)
+	}
 	if p.slot.reader.Load() != nil || !p.slot.reader.CompareAndSwap(nil, p) {
 		return
 	}

@@ -2,6 +2,7 @@ package creds
 
 import (
 	"hash/fnv"
+	"sync/atomic"
 	"time"
 
 	"github.com/rolebridge/rolebridge/cloud"
@@ -23,7 +24,7 @@ type Issued struct {
 	At time.Time
 }
 
-// prepared is a session in memory with all that an answer needs. Immutable.
+// prepared is a session in memory with all that an answer needs. Immutable but for noted.
 type prepared struct {
 	Issued
 	// deadline carries a monotonic reading: it holds also when the wall clock is set back.
@@ -31,6 +32,7 @@ type prepared struct {
 	refreshAt time.Time
 	container document
 	process   document
+	noted     atomic.Bool // the trail knows that it was handed out
 }
 
 // prepare readies a session for its answers. A cloud cannot give a longer life than was asked for; where it seems to, our

@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,6 +67,34 @@ func (r *Replica) ByToken(hash string) (events.Binding, bool) {
 	i := r.integrations[h.integration]
 	o, ok := r.organizations[i.Organization]
 	return events.Binding{Organization: o, Integration: i, Connector: h.connector}, ok
+}
+
+// Organization implements [creds.Replica].
+func (r *Replica) Organization(id integration.OrganizationID) (*integration.Organization, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	o, ok := r.organizations[id]
+	return o, ok
+}
+
+// Integration implements [creds.Replica].
+func (r *Replica) Integration(id integration.ID) (*integration.Integration, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	i, ok := r.integrations[id]
+	return i, ok
+}
+
+// All implements [creds.Replica].
+func (r *Replica) All(yield func(*integration.Integration) bool) {
+	r.mu.RLock()
+	all := slices.Collect(maps.Values(r.integrations))
+	r.mu.RUnlock()
+	for _, i := range all {
+		if !yield(i) {
+			return
+		}
+	}
 }
 
 // Trusted adds an integration of organization o whose trust is proved, with tags when a proof saw them admitted.
