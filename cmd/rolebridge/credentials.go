@@ -37,6 +37,7 @@ runs many connectors, each with a session of its own.`,
 			return err
 		},
 	}
+	c.AddCommand(newCredentialsExplain(s))
 	c.Flags().StringVar(&url, "url", "", "Address of the broker's endpoint (default $"+creds.EnvURL+").")
 	c.Flags().StringVar(&tokenFile, "token-file", "", "File that holds the connector's token (default $"+creds.EnvTokenFile+", else $"+creds.EnvToken+").")
 	return c

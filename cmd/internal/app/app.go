@@ -36,7 +36,9 @@ type App struct {
 	checks    []telemetry.Check
 	closers   []func() // called last, in reverse order
 	probes    *telemetry.Server
-	addresses map[string]string
+	// operations is what people on call ask, on the listener of the probes.
+	operations *http.ServeMux
+	addresses  map[string]string
 }
 
 // part is something that runs until its context ends.
@@ -58,7 +60,7 @@ func New(ctx context.Context, c Config, roles []Role, log *slog.Logger) (*App, e
 	if err := c.Validate(roles); err != nil {
 		return nil, err
 	}
-	a := &App{config: c, log: log, reg: telemetry.NewRegistry(), addresses: map[string]string{}}
+	a := &App{config: c, log: log, reg: telemetry.NewRegistry(), operations: http.NewServeMux(), addresses: map[string]string{}}
 	var err error
 	if a.kafka, err = c.Kafka.Options(); err != nil {
 		return nil, err
@@ -72,7 +74,8 @@ func New(ctx context.Context, c Config, roles []Role, log *slog.Logger) (*App, e
 	err = a.assemble(ctx, roles)
 	if err == nil {
 		a.probes = telemetry.NewServer(a.reg, a.checks...)
-		a.telemetry, err = a.listen(ctx, "telemetry", c.Telemetry.Listen, a.probes.Handler())
+		a.operations.Handle("/", a.probes.Handler())
+		a.telemetry, err = a.listen(ctx, "telemetry", c.Telemetry.Listen, a.operations)
 	}
 	if err != nil {
 		a.Close()

@@ -14,6 +14,7 @@ import (
 	"github.com/rolebridge/rolebridge/api"
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/creds/audit"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/workers/lifecycle"
@@ -117,14 +118,35 @@ func (a *App) broker(ctx context.Context, table *events.Table) error {
 		return err
 	}
 	a.closers = append(a.closers, client.Close)
-	b, err := creds.New(a.config.Broker.Config, table, store, creds.FromAWS(client), creds.WithLog(a.log), creds.WithMetrics(a.reg))
+	trail, err := a.trail()
+	if err != nil {
+		return err
+	}
+	b, err := creds.New(a.config.Broker.Config, table, store, creds.FromAWS(client),
+		creds.WithLog(a.log), creds.WithMetrics(a.reg), creds.WithTrail(trail))
 	if err != nil {
 		return err
 	}
 	a.work("broker", b.Run)
+	a.operations.Handle("GET "+creds.ExplainPath, creds.NewExplainer(b, table))
 	mux := http.NewServeMux()
 	mux.Handle(creds.Path, b.Handler())
 	return a.front(ctx, "broker", a.config.Broker.Listen, mux)
+}
+
+// trail is where the broker notes who was given what.
+func (a *App) trail() (*audit.Trail, error) {
+	cl, err := kgo.NewClient(append(slices.Clone(a.kafka), a.config.Audit.ProducerOptions()...)...)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	a.closers = append(a.closers, cl.Close)
+	trail, err := audit.New(a.config.Audit, cl, a.codec, a.log, a.reg)
+	if err != nil {
+		return nil, err
+	}
+	a.work("audit", trail.Run)
+	return trail, nil
 }
 
 // store is what the broker's replicas share.

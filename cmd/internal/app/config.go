@@ -14,6 +14,7 @@ import (
 	"github.com/rolebridge/rolebridge/api"
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/creds/audit"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/kafka"
 	"github.com/rolebridge/rolebridge/workers/lifecycle"
@@ -67,6 +68,7 @@ type Config struct {
 	Mapping   mapping.Config   `koanf:"mapping"`
 	Trust     trust.Config     `koanf:"trust"`
 	Broker    BrokerConfig     `koanf:"broker"`
+	Audit     audit.Config     `koanf:"audit"`
 	Telemetry Telemetry        `koanf:"telemetry"`
 	// StopWithin bounds an orderly stop, after NotReadyFor: a third of it for listeners to drain, the rest for transactions
 	// to end and producers to flush.
@@ -157,10 +159,11 @@ func Defaults() Config {
 		Mapping:    mapping.Defaults(),
 		Trust:      trust.Defaults(),
 		Broker:     BrokerConfig{Config: creds.Defaults(), Listen: "127.0.0.1:8081"},
+		Audit:      audit.Defaults(),
 		Telemetry:  Telemetry{Listen: "127.0.0.1:9090"},
 		StopWithin: 30 * time.Second, NotReadyFor: time.Second,
 	}
-	c.Lifecycle.Instance = host
+	c.Lifecycle.Instance, c.Audit.Replica = host, host
 	return c
 }
 
@@ -201,7 +204,7 @@ func (c Config) Validate(roles []Role) error {
 		faults = append(faults, tc.Validate())
 	}
 	if plays(Broker) {
-		faults = append(faults, c.Broker.Config.Validate())
+		faults = append(faults, c.Broker.Config.Validate(), c.Audit.Validate())
 		if c.Redis.Address != "" {
 			faults = append(faults, c.Redis.Validate())
 		}

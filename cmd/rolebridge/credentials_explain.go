@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rolebridge/rolebridge/creds"
+)
+
+// envOperations stands in for --operations-url.
+const envOperations = "ROLEBRIDGE_OPERATIONS_URL"
+
+// explained is what one replica says.
+type explained struct {
+	Broker       string              `json:"broker"`
+	Explanations []creds.Explanation `json:"explanations"`
+}
+
+func newCredentialsExplain(s streams) *cobra.Command {
+	var urls []string
+	out := format("")
+	c := &cobra.Command{
+		Use:   "explain <integration|connector>",
+		Short: "Say which gate gives or refuses a connector its credentials.",
+		Long: `Say which gate gives or refuses a connector its credentials: binding, mapping, trust, cache or cloud. It is for people who
+run the platform: it asks the address on which a broker serves its probes (telemetry.listen), and each replica has a
+memory of its own. No cloud is asked, nothing changes, and no secret is shown.`,
+		Example: examples(
+			`Explain every connector of provider integration "cspi-12345".`,
+			"rolebridge credentials explain cspi-12345 --operations-url http://127.0.0.1:9090",
+			`Ask two replicas about connector "lcc-123abc".`,
+			"rolebridge credentials explain lcc-123abc --operations-url http://broker-0:9090,http://broker-1:9090",
+		),
+		Args: exactly(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(urls) == 0 {
+				if urls = strings.Fields(strings.ReplaceAll(s.env(envOperations), ",", " ")); len(urls) == 0 {
+					return usagef("no address of a broker's probes: set --operations-url or %s", envOperations)
+				}
+			}
+			var all []explained
+			for _, url := range urls {
+				got, err := call(creds.AskExplanation(c.Context(), url, args[0]))
+				if err != nil {
+					return err
+				}
+				all = append(all, explained{url, got})
+			}
+			if out != human {
+				return out.document(s.out, all)
+			}
+			var rows [][]string
+			for _, one := range all {
+				for _, x := range one.Explanations {
+					head := []string{one.Broker, string(x.Integration), string(x.Connector), x.Answer}
+					for _, g := range x.Gates {
+						rows = append(rows, append(head, string(g.Gate), string(g.State), g.Detail))
+						head = []string{"", "", "", ""}
+					}
+				}
+			}
+			if err := list(s.out, []string{"Broker", "Integration", "Connector", "Next Read", "Gate", "State", "Detail"}, rows); err != nil {
+				return err
+			}
+			fmt.Fprintln(s.err, "What a trust gate wants: rolebridge provider-integration validate")
+			return nil
+		},
+	}
+	c.Flags().StringSliceVar(&urls, "operations-url", nil, "Addresses on which brokers serve their probes (default $"+envOperations+").")
+	out.flag(c)
+	return c
+}
