@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/listen"
 )
 
 // Server answers the REST API. Safe for concurrent use.
@@ -179,7 +179,7 @@ func (s *Server) guarded(rt route, w http.ResponseWriter, r *http.Request, id st
 		case http.ErrAbortHandler: // net/http's own way to end a connection
 			panic(v)
 		default:
-			a, err = answer{}, fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+			a, err = answer{}, listen.Panicked(v)
 		}
 	}()
 	return s.answer(rt, w, r, id)

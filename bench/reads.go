@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -21,7 +20,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/events"
-	"github.com/rolebridge/rolebridge/internal/telemetry"
+	"github.com/rolebridge/rolebridge/internal/listen"
 )
 
 // Load of [warmReads]: connections that ask again as soon as they have their answer, for so many connectors' sessions, out
@@ -90,12 +89,14 @@ func measureReads(ctx context.Context, g *errgroup.Group, broker http.Handler) (
 		handler http.Handler
 		into    *reads
 	}{{broker, &ours}, {bare, &base}} {
-		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		settings := listen.Defaults()
+		settings.Listen = "127.0.0.1:0"
+		listener, err := listen.Open(ctx, "broker", settings)
 		if err != nil {
 			return Result{}, err
 		}
-		g.Go(func() error { return telemetry.Serve(ctx, listener, of.handler, time.Second) })
-		of.into.address = listener.Addr().String()
+		g.Go(func() error { return listener.Serve(ctx, of.handler, time.Second) })
+		of.into.address = listener.Addr()
 		of.into.allocs = handlerAllocs(ctx, of.handler)
 		if err := of.into.round(ctx, 200*time.Millisecond); err != nil { // everything is warm after it
 			return Result{}, fmt.Errorf("server %d: %w", n, err)

@@ -8,16 +8,13 @@
 package telemetry
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -57,7 +54,7 @@ type Server struct {
 	stopping atomic.Bool
 }
 
-// NewServer returns a server; it listens only in [Server.Run].
+// NewServer returns a server; how it is reached is somebody else's business.
 func NewServer(gatherer prometheus.Gatherer, checks ...Check) *Server {
 	return &Server{gatherer: gatherer, checks: checks}
 }
@@ -98,29 +95,4 @@ func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text+"\n") // the peer may be gone; nobody else is told
-}
-
-// Serve serves h on l until ctx ends, then gives requests under way the grace to finish. The limits suit small JSON
-// requests of many clients.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration) error {
-	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(l) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve %s: %w", l.Addr(), err)
-	case <-ctx.Done():
-	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	err := srv.Shutdown(stopping)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = srv.Close() // whoever is still there had the grace
-	}
-	<-failed //nolint:errcheck // always http.ErrServerClosed after a shutdown
-	return err
 }

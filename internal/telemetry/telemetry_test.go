@@ -1,15 +1,11 @@
 package telemetry_test
 
 import (
-	"context"
 	"errors"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
@@ -40,43 +36,5 @@ func TestReadinessNamesWhatIsMissing(t *testing.T) {
 	}
 	if _, body := get(t, s.Handler(), "/metrics"); !strings.Contains(body, "rolebridge_build_info{") {
 		t.Error("the metrics lack rolebridge_build_info")
-	}
-}
-
-func TestAStopLetsRequestsFinish(t *testing.T) {
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	entered, leave := make(chan struct{}), make(chan struct{})
-	done := make(chan error, 1)
-	go func() {
-		done <- telemetry.Serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			close(entered)
-			<-leave
-			_, _ = io.WriteString(w, "finished")
-		}), 10*time.Second)
-	}()
-	body := make(chan string, 1)
-	go func() {
-		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String(), nil)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			body <- err.Error()
-			return
-		}
-		defer resp.Body.Close()
-		text, _ := io.ReadAll(resp.Body)
-		body <- string(text)
-	}()
-	<-entered
-	cancel()
-	close(leave)
-	if got := <-body; got != "finished" {
-		t.Errorf("the request under way got %q, want finished", got)
-	}
-	if err := <-done; err != nil {
-		t.Errorf("serve: %v", err)
 	}
 }

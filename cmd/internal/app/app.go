@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
 
@@ -30,6 +30,7 @@ type App struct {
 	// observe counts calls to AWS of all parts.
 	observe aws.Observer
 
+	fronts    *listen.Metrics
 	listeners []listener // stopped first
 	telemetry listener   // stopped last
 	workers   []part     // stopped when the listeners are drained
@@ -39,6 +40,7 @@ type App struct {
 	// operations is what people on call ask, on the listener of the probes.
 	operations *http.ServeMux
 	addresses  map[string]string
+	urls       map[string]string
 }
 
 // part is something that runs until its context ends.
@@ -50,7 +52,7 @@ type part struct {
 // listener is an HTTP server of the process.
 type listener struct {
 	name string
-	on   net.Listener
+	on   *listen.Listener
 	h    http.Handler
 }
 
@@ -60,8 +62,13 @@ func New(ctx context.Context, c Config, roles []Role, log *slog.Logger) (*App, e
 	if err := c.Validate(roles); err != nil {
 		return nil, err
 	}
-	a := &App{config: c, log: log, reg: telemetry.NewRegistry(), operations: http.NewServeMux(), addresses: map[string]string{}}
+	a := &App{
+		config: c, log: log, reg: telemetry.NewRegistry(), operations: http.NewServeMux(), addresses: map[string]string{}, urls: map[string]string{},
+	}
 	var err error
+	if a.fronts, err = listen.NewMetrics(a.reg); err != nil {
+		return nil, err
+	}
 	if a.kafka, err = c.Kafka.Options(); err != nil {
 		return nil, err
 	}
@@ -75,7 +82,9 @@ func New(ctx context.Context, c Config, roles []Role, log *slog.Logger) (*App, e
 	if err == nil {
 		a.probes = telemetry.NewServer(a.reg, a.checks...)
 		a.operations.Handle("/", a.probes.Handler())
-		a.telemetry, err = a.listen(ctx, "telemetry", c.Telemetry.Listen, a.operations)
+		if a.telemetry.on, err = a.listen(ctx, "telemetry", c.Telemetry.settings()); err == nil {
+			a.telemetry.name, a.telemetry.h = "telemetry", a.operations
+		}
 	}
 	if err != nil {
 		a.Close()
@@ -87,23 +96,22 @@ func New(ctx context.Context, c Config, roles []Role, log *slog.Logger) (*App, e
 // Addresses returns where the process listens, by the name of the listener: api, broker, telemetry.
 func (a *App) Addresses() map[string]string { return a.addresses }
 
-func (a *App) listen(ctx context.Context, name, address string, h http.Handler) (listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+// URLs returns how to reach each listener from this machine, by the same names.
+func (a *App) URLs() map[string]string { return a.urls }
+
+func (a *App) listen(ctx context.Context, name string, s listen.Settings, with ...listen.Option) (*listen.Listener, error) {
+	l, err := listen.Open(ctx, name, s, append(with, listen.WithLog(a.log), listen.WithMetrics(a.fronts))...)
 	if err != nil {
-		return listener{}, fmt.Errorf("%s.listen: %w", name, err)
+		return nil, err
 	}
-	a.addresses[name] = l.Addr().String()
+	a.addresses[name], a.urls[name] = l.Addr(), l.URL()
 	a.closers = append(a.closers, func() { _ = l.Close() }) // closed already after a run
-	return listener{name, l, h}, nil
+	return l, nil
 }
 
-// front opens a listener that drains first when the process stops.
-func (a *App) front(ctx context.Context, name, address string, h http.Handler) error {
-	l, err := a.listen(ctx, name, address, h)
-	if err == nil {
-		a.listeners = append(a.listeners, l)
-	}
-	return err
+// front serves h on a listener that drains first when the process stops.
+func (a *App) front(name string, l *listen.Listener, h http.Handler) {
+	a.listeners = append(a.listeners, listener{name, l, h})
 }
 
 func (a *App) work(name string, run func(context.Context) error) {
@@ -132,7 +140,7 @@ func (a *App) Close() {
 func (a *App) Run(ctx context.Context) error {
 	defer a.Close()
 	for _, l := range append([]listener{a.telemetry}, a.listeners...) {
-		a.log.InfoContext(ctx, "listening", "part", l.name, "address", l.on.Addr().String())
+		a.log.InfoContext(ctx, "listening", "part", l.name, "address", l.on.URL())
 	}
 	base := context.WithoutCancel(ctx)
 	outer, stopOuter := context.WithCancel(base) // probes
@@ -143,7 +151,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer stopFronts()
 
 	third := a.config.StopWithin / 3
-	probes := run(func() error { return telemetry.Serve(outer, a.telemetry.on, a.telemetry.h, time.Second) })
+	probes := run(func() error { return a.telemetry.on.Serve(outer, a.telemetry.h, time.Second) })
 	workers := run(func() error { return a.runWorkers(inner) })
 	listeners := run(func() error { return a.serve(fronts, third) })
 
@@ -178,7 +186,7 @@ func (a *App) Run(ctx context.Context) error {
 func (a *App) serve(ctx context.Context, grace time.Duration) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, l := range a.listeners {
-		g.Go(func() error { return telemetry.Serve(ctx, l.on, l.h, grace) })
+		g.Go(func() error { return l.on.Serve(ctx, l.h, grace) })
 	}
 	return g.Wait()
 }

@@ -21,6 +21,9 @@ import (
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/certtest"
+	"github.com/rolebridge/rolebridge/internal/config"
+	"github.com/rolebridge/rolebridge/internal/listen"
 )
 
 // everything is a process of all roles that touches no network.
@@ -183,5 +186,49 @@ func TestAStopIsNotReadyFirstAndProbesLast(t *testing.T) {
 	}
 	if got := status("telemetry", "/livez"); got != 0 {
 		t.Errorf("the probes answer %d after the end", got)
+	}
+}
+
+func TestAListenerWithoutTLSStaysOnThisMachineUnlessToldOtherwise(t *testing.T) {
+	for part, listener := range map[string]func(*app.Config) *listen.Settings{
+		"api": func(c *app.Config) *listen.Settings { return &c.API.Settings }, "broker": func(c *app.Config) *listen.Settings { return &c.Broker.Settings },
+	} {
+		c := app.Defaults()
+		listener(&c).Listen = "0.0.0.0:0"
+		want := part + ".listen: 0.0.0.0:0: plain HTTP"
+		if _, err := app.New(t.Context(), c, app.Roles(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want a refusal to start that says %q", err, want)
+		}
+		everything(t, func(c *app.Config) { listener(c).Listen, listener(c).InsecureListen = "0.0.0.0:0", true })
+		authority := certtest.New(t, "")
+		files := certtest.Write(t, t.TempDir(), authority.Server(t))
+		a := everything(t, func(c *app.Config) {
+			listener(c).Listen, listener(c).TLS.CertFile, listener(c).TLS.KeyFile = "0.0.0.0:0", files.Cert, files.Key
+		})
+		if got := a.URLs()[part]; !strings.HasPrefix(got, "https://") {
+			t.Errorf("%s with TLS is reached at %s", part, got)
+		}
+	}
+}
+
+func TestListenersAreSetInTheFileAndTheEnvironment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rolebridge.yaml")
+	text := "broker:\n  listen: 0.0.0.0:1\n  insecure_listen: true\n  trusted_proxies: [10.1.0.0/16, 'fd00::/8']\n  limits: {connections: 7}\napi: {tls: {cert_file: a, key_file: b}}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := app.Defaults()
+	if err := config.Load(path, []string{"ROLEBRIDGE_API__LIMITS__READ_HEADER=2s", "ROLEBRIDGE_API__TRUSTED_PROXIES=10.2.0.0/16"}, &c); err != nil {
+		t.Fatal(err)
+	}
+	b := c.Broker.Settings
+	if !b.InsecureListen || b.Limits.Connections != 7 || b.Limits.Idle != 2*time.Minute || len(b.TrustedProxies) != 2 || b.TrustedProxies[1].String() != "fd00::/8" {
+		t.Errorf("the broker's listener is %+v", b)
+	}
+	if a := c.API.Settings; a.TLS.CertFile != "a" || a.Limits.ReadHeader != 2*time.Second || a.TrustedProxies[0].String() != "10.2.0.0/16" {
+		t.Errorf("the API's listener is %+v", a)
+	}
+	if err := config.Load("", []string{"ROLEBRIDGE_BROKER__TRUSTED_PROXIES=everybody"}, &c); err == nil {
+		t.Error("a proxy that is no network was accepted")
 	}
 }

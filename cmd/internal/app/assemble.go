@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -96,14 +95,19 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 	}
 	a.closers = append(a.closers, cl.Close)
 	c := a.config.API.Config
-	if at, here := a.addresses["broker"]; here && c.CredentialsURL == "" {
-		c.CredentialsURL = "http://" + at + creds.Path
+	if at, here := a.urls["broker"]; here && c.CredentialsURL == "" {
+		c.CredentialsURL = at + creds.Path
 	}
 	server, err := api.New(c, table, api.NewProducer(cl, a.codec, a.log), keys, a.reg, a.log)
 	if err != nil {
 		return err
 	}
-	return a.front(ctx, "api", a.config.API.Listen, server.Handler())
+	l, err := a.listen(ctx, "api", a.config.API.Settings)
+	if err != nil {
+		return err
+	}
+	a.front("api", l, server.Handler())
+	return nil
 }
 
 func (a *App) broker(ctx context.Context, table *events.Table) error {
@@ -129,9 +133,12 @@ func (a *App) broker(ctx context.Context, table *events.Table) error {
 	}
 	a.work("broker", b.Run)
 	a.operations.Handle("GET "+creds.ExplainPath, creds.NewExplainer(b, table))
-	mux := http.NewServeMux()
-	mux.Handle(creds.Path, b.Handler())
-	return a.front(ctx, "broker", a.config.Broker.Listen, mux)
+	l, err := a.listen(ctx, "broker", a.config.Broker.Settings)
+	if err != nil {
+		return err
+	}
+	a.front("broker", l, b.Handler())
+	return nil
 }
 
 // trail is where the broker notes who was given what.

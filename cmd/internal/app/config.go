@@ -17,6 +17,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds/audit"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/kafka"
+	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/workers/lifecycle"
 	"github.com/rolebridge/rolebridge/workers/mapping"
 	"github.com/rolebridge/rolebridge/workers/trust"
@@ -123,24 +124,38 @@ type AWSAccount struct {
 
 // APIConfig is the REST API's.
 type APIConfig struct {
-	api.Config `koanf:",squash"`
-	Listen     string `koanf:"listen"`
+	api.Config      `koanf:",squash"`
+	listen.Settings `koanf:",squash"`
 	// KeysFile holds the API keys; see api.ReadKeys for its shape.
 	KeysFile string `koanf:"keys_file"`
 }
 
 // BrokerConfig is the credential broker's.
 type BrokerConfig struct {
-	creds.Config `koanf:",squash"`
-	Listen       string `koanf:"listen"`
+	creds.Config    `koanf:",squash"`
+	listen.Settings `koanf:",squash"`
 	// KeysetFile is the tink keyset (JSON) that seals sessions in Redis.
 	KeysetFile string `koanf:"keyset_file"`
 }
 
 // Telemetry is what a process shows of itself.
 type Telemetry struct {
+	// Listen is where probes and metrics answer, over plain HTTP: there is no secret in them.
 	Listen string     `koanf:"listen"`
 	Level  slog.Level `koanf:"log_level"`
+}
+
+func (t Telemetry) settings() listen.Settings {
+	s := at(t.Listen)
+	s.InsecureListen = true
+	return s
+}
+
+// at is a listener with all defaults but its address.
+func at(address string) listen.Settings {
+	s := listen.Defaults()
+	s.Listen = address
+	return s
 }
 
 // Defaults suits one process of all roles on one machine, with a Kafka and a Redis beside it.
@@ -154,11 +169,11 @@ func Defaults() Config {
 		Topics:     Topics{Prefix: events.DefaultPrefix, Partitions: events.DefaultPartitions, Replication: -1},
 		Redis:      Redis{RedisConfig: creds.RedisDefaults()},
 		AWS:        AWS{Region: "us-east-1"},
-		API:        APIConfig{Config: api.Defaults(), Listen: "127.0.0.1:8080"},
+		API:        APIConfig{Config: api.Defaults(), Settings: at("127.0.0.1:8080")},
 		Lifecycle:  lifecycle.Defaults(),
 		Mapping:    mapping.Defaults(),
 		Trust:      trust.Defaults(),
-		Broker:     BrokerConfig{Config: creds.Defaults(), Listen: "127.0.0.1:8081"},
+		Broker:     BrokerConfig{Config: creds.Defaults(), Settings: at("127.0.0.1:8081")},
 		Audit:      audit.Defaults(),
 		Telemetry:  Telemetry{Listen: "127.0.0.1:9090"},
 		StopWithin: 30 * time.Second, NotReadyFor: time.Second,
@@ -172,7 +187,7 @@ func (c Config) Validate(roles []Role) error {
 	plays := func(some ...Role) bool {
 		return slices.ContainsFunc(some, func(r Role) bool { return slices.Contains(roles, r) })
 	}
-	faults := []error{c.Kafka.Validate(), c.Topics.Names().Check()}
+	faults := []error{c.Kafka.Validate(), c.Topics.Names().Check(), c.Telemetry.settings().Validate("telemetry")}
 	if c.NotReadyFor < 0 || c.NotReadyFor > time.Minute {
 		faults = append(faults, fmt.Errorf("not_ready_for: %v: want 0s to 1m", c.NotReadyFor))
 	}
@@ -180,7 +195,7 @@ func (c Config) Validate(roles []Role) error {
 		faults = append(faults, fmt.Errorf("stop_within: %v: want 1s to 5m", c.StopWithin))
 	}
 	if plays(API) {
-		faults = append(faults, c.API.Config.Validate())
+		faults = append(faults, c.API.Config.Validate(), c.API.Settings.Validate("api"))
 		if c.API.KeysFile == "" {
 			faults = append(faults, errors.New("api.keys_file: empty: want a file of API keys"))
 		}
@@ -204,15 +219,12 @@ func (c Config) Validate(roles []Role) error {
 		faults = append(faults, tc.Validate())
 	}
 	if plays(Broker) {
-		faults = append(faults, c.Broker.Config.Validate(), c.Audit.Validate())
+		faults = append(faults, c.Broker.Config.Validate(), c.Broker.Settings.Validate("broker"), c.Audit.Validate())
 		if c.Redis.Address != "" {
 			faults = append(faults, c.Redis.Validate())
 		}
 		if c.Redis.Address != "" && c.Broker.KeysetFile == "" {
 			faults = append(faults, errors.New("broker.keyset_file: empty: want a tink keyset to seal sessions in Redis; make one with `rolebridge keyset create`"))
-		}
-		if host, _, ok := strings.Cut(c.Broker.Listen, ":"); !ok || host == "" {
-			faults = append(faults, fmt.Errorf("broker.listen: %q: want host:port; 0.0.0.0 only behind TLS or inside a pod", c.Broker.Listen))
 		}
 	}
 	return errors.Join(faults...)
