@@ -157,18 +157,7 @@ func (l *Listener) reloaded(err error) {
 // guard refuses what no handler here reads, and makes an answer of a panic.
 func (l *Listener) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			switch v := recover(); v {
-			case nil:
-			case http.ErrAbortHandler: // net/http's own way to end a connection
-				panic(v)
-			default:
-				l.counts.panics.Inc()
-				l.log.ErrorContext(r.Context(), "request panicked", "part", l.name, "error", Panicked(v))
-				w.Header().Set("Connection", "close")
-				http.Error(w, "internal error", http.StatusInternalServerError) // too late if the answer began
-			}
-		}()
+		defer l.recovered(w, r)
 		// A body where none belongs is how one request is smuggled inside another.
 		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.ContentLength != 0 {
 			w.Header().Set("Connection", "close")
@@ -177,6 +166,20 @@ func (l *Listener) guard(h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// recovered answers for a handler that panicked.
+func (l *Listener) recovered(w http.ResponseWriter, r *http.Request) {
+	switch v := recover(); v {
+	case nil:
+	case http.ErrAbortHandler: // net/http's own way to end a connection
+		panic(v)
+	default:
+		l.counts.panics.Inc()
+		l.log.ErrorContext(r.Context(), "request panicked", "part", l.name, "error", Panicked(v))
+		w.Header().Set("Connection", "close")
+		http.Error(w, "internal error", http.StatusInternalServerError) // too late if the answer began
+	}
 }
 
 // Panicked is what may be logged of a recovered panic: where it was, and what the runtime says. Any other value may hold

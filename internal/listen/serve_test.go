@@ -162,13 +162,13 @@ func TestASlowPeerIsCut(t *testing.T) {
 
 func TestAPeerThatDoesNotReadItsAnswerIsCut(t *testing.T) {
 	t.Parallel()
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var err error
 		for text := make([]byte, 1<<20); err == nil; {
 			_, err = w.Write(text)
 		}
-		ended <- err
+		close(ended)
 	}), func(s *listen.Settings) { s.Limits.Write = 50 * time.Millisecond })
 	if _, err := io.WriteString(s.dial(t), get); err != nil {
 		t.Fatal(err)

@@ -172,7 +172,7 @@ func TestAnOldTLSIsRefused(t *testing.T) {
 	t.Parallel()
 	authority := certtest.New(t, "")
 	s := serve(t, fine, withTLS(certtest.Write(t, t.TempDir(), authority.Server(t))))
-	old := &tls.Config{RootCAs: authority.Pool(), MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11} //nolint:gosec // what is to be refused
+	old := &tls.Config{RootCAs: authority.Pool(), MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	if _, err := ask(t, s, old); err == nil {
 		t.Error("TLS 1.1 was accepted")
 	}
