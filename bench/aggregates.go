@@ -56,7 +56,7 @@ func aggregate(n int, now time.Time) integration.Integration {
 			Status: integration.MappingReady, Attempt: 1, Platform: "arn:aws:iam::123456789012:role/rolebridge/" + string(id),
 		},
 		Trust: integration.Trust{
-			Status: integration.TrustValid, Attempt: 720, CleanRounds: 719, LastValid: proved, Tags: true,
+			Status: integration.TrustValid, Attempt: 720, LastValid: proved, Tags: true,
 			Report: &integration.Report{StartedAt: proved.Add(-time.Second), FinishedAt: proved, Checks: checks},
 			History: []integration.Change{
 				{At: made, From: integration.TrustUnknown, To: integration.TrustPending},

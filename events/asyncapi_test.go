@@ -283,10 +283,13 @@ func TestEveryStoredRecordIsAsAsyncAPISays(t *testing.T) {
 		ID: "cspi-00001", Organization: "org-1", Environment: "env-1", Config: aws, Version: 2, Due: noon,
 		Mapping: integration.Mapping{Status: integration.MappingReady, Platform: "p", Reason: "r", Tries: 1},
 		Trust: integration.Trust{
-			Status: integration.TrustValid, Asked: true, Again: true, Tries: 1, RefusedSince: noon, CleanRounds: 1, LastValid: noon,
+			Status: integration.TrustValid, Asked: true, Again: true, Tries: 1, RefusedSince: noon, Doubts: 1, LastValid: noon,
 			Report: &report, History: []integration.Change{{At: noon, From: integration.TrustPending, To: integration.TrustValid}},
 		},
 		Connectors: map[integration.ConnectorID]integration.Binding{"lcc-1": {TokenHash: "ab", BoundAt: noon, BoundBy: "u-1"}},
+		Rotation: &integration.Rotation{
+			Phase: integration.RotationRetiring, Other: "e0", StartedAt: noon, StartedBy: "u-1", Proved: true, Since: noon, AdmittedSince: noon, RefusedSince: noon, Tries: 1,
+		},
 	}
 	receipt := integration.Receipt{
 		Organization: "org-1", Source: "/cp", ID: "1", Integration: i.ID, Version: 1, At: noon,
@@ -338,6 +341,7 @@ func TestEveryStoredRecordIsAsAsyncAPISays(t *testing.T) {
 		"mapping":            {doc.Schemas["mapping"].Properties, i.Mapping},
 		"trust":              {doc.Schemas["trust"].Properties, i.Trust},
 		"binding":            {doc.Schemas["binding"].Properties, integration.Binding{}},
+		"rotation":           {doc.Schemas["rotation"].Properties, integration.Rotation{}},
 	} {
 		var fields []string
 		for f := range reflect.TypeOf(of.stored).Fields() {

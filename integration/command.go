@@ -34,6 +34,8 @@ func Asks() []Ask {
 		Update{},
 		Validate{},
 		RevokeSessions{},
+		RotateExternalID{},
+		AbortRotation{},
 		Delete{},
 		Bind{},
 		Unbind{},
@@ -86,6 +88,16 @@ type RevokeSessions struct {
 	Integration ID `json:"integration"`
 }
 
+// RotateExternalID begins to replace the external ID; how it goes on is told by [Rotation].
+type RotateExternalID struct {
+	Integration ID `json:"integration"`
+}
+
+// AbortRotation drops the next external ID, as long as it is not in use.
+type AbortRotation struct {
+	Integration ID `json:"integration"`
+}
+
 // Delete removes an integration. It is refused while connectors are bound, unless forced.
 type Delete struct {
 	Integration ID   `json:"integration"`
@@ -114,6 +126,8 @@ func (Create) Type() string                { return "integration.create" }
 func (Update) Type() string                { return "integration.update" }
 func (Validate) Type() string              { return "integration.validate" }
 func (RevokeSessions) Type() string        { return "integration.revoke-sessions" }
+func (RotateExternalID) Type() string      { return "integration.rotate-external-id" }
+func (AbortRotation) Type() string         { return "integration.abort-rotation" }
 func (Delete) Type() string                { return "integration.delete" }
 func (Bind) Type() string                  { return "connector.bind" }
 func (Unbind) Type() string                { return "connector.unbind" }
@@ -126,6 +140,8 @@ func (Create) About() ID                { return "" }
 func (a Update) About() ID              { return a.Integration }
 func (a Validate) About() ID            { return a.Integration }
 func (a RevokeSessions) About() ID      { return a.Integration }
+func (a RotateExternalID) About() ID    { return a.Integration }
+func (a AbortRotation) About() ID       { return a.Integration }
 func (a Delete) About() ID              { return a.Integration }
 func (a Bind) About() ID                { return a.Integration }
 func (a Unbind) About() ID              { return a.Integration }

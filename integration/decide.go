@@ -9,7 +9,7 @@ import (
 // Inputs is all that a decision needs from the outside world, so that deciding stays pure.
 type Inputs struct {
 	Now time.Time
-	// ID and ExternalID are fresh random values for an integration that may be created.
+	// ID and ExternalID are fresh random values, for an integration that may be created or a rotation that may begin.
 	ID         ID
 	ExternalID string
 	// Jitter in [0, 1) spreads timers.
@@ -98,6 +98,10 @@ func (d *decision) decide(cmd Command) *Refusal {
 		return d.with(o, cmd.Actor, ask.Integration, OpValidate, d.validate)
 	case RevokeSessions:
 		return d.with(o, cmd.Actor, ask.Integration, OpManage, d.revoke)
+	case RotateExternalID:
+		return d.with(o, cmd.Actor, ask.Integration, OpManage, func(i Integration) *Refusal { return d.rotate(i, cmd.Actor) })
+	case AbortRotation:
+		return d.with(o, cmd.Actor, ask.Integration, OpManage, func(i Integration) *Refusal { return d.abortRotation(i, cmd.Actor) })
 	case Delete:
 		return d.with(o, cmd.Actor, ask.Integration, OpManage, func(i Integration) *Refusal { return d.delete(i, cmd.Actor, ask) })
 	case Bind:

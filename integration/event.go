@@ -47,6 +47,11 @@ func Facts() []Fact {
 		Bound{},
 		Unbound{},
 		SessionsRevoked{},
+		RotationStarted{},
+		ExternalIDRotated{},
+		ExternalIDRestored{},
+		ExternalIDRetired{},
+		RotationAborted{},
 		DeletionStarted{},
 		Deleted{},
 		Refused{},
@@ -127,11 +132,16 @@ type ValidationRequested struct{}
 
 // TrustAsked is the trust worker's order. It holds all that the worker needs.
 type TrustAsked struct {
-	Attempt    int64     `json:"attempt"`
-	Config     Config    `json:"config"`
-	Platform   string    `json:"platform"`
-	ExternalID string    `json:"external_id"`
-	Due        time.Time `json:"due"`
+	Attempt    int64  `json:"attempt"`
+	Config     Config `json:"config"`
+	Platform   string `json:"platform"`
+	ExternalID string `json:"external_id"`
+	// Next is to be admitted too, Former to be refused; at most one is set, during a rotation.
+	Next   string `json:"next_external_id,omitempty"`
+	Former string `json:"former_external_id,omitempty"`
+	// Tags: sessions are tagged now, so the next ID must admit tagged ones. Set during a rotation only.
+	Tags bool      `json:"session_tags,omitempty"`
+	Due  time.Time `json:"due"`
 }
 
 // Validated carries a report and the status that follows from it.
@@ -162,6 +172,36 @@ type Unbound struct {
 // SessionsRevoked carries the new epoch.
 type SessionsRevoked struct {
 	Epoch int64 `json:"epoch"`
+}
+
+// RotationStarted says that a second external ID is to replace the current one.
+type RotationStarted struct {
+	Next      string    `json:"next_external_id"`
+	StartedBy Principal `json:"started_by"`
+}
+
+// ExternalIDRotated says that sessions are made with the new external ID from now on.
+type ExternalIDRotated struct {
+	ExternalID string `json:"external_id"`
+	Former     string `json:"former_external_id"`
+}
+
+// ExternalIDRestored says that sessions are made with the former external ID again, because the role no longer admits
+// the new one; the rotation proves that one anew.
+type ExternalIDRestored struct {
+	ExternalID string `json:"external_id"`
+	Next       string `json:"next_external_id"`
+}
+
+// ExternalIDRetired ends a rotation: the role was proved to refuse the former external ID.
+type ExternalIDRetired struct {
+	Retired string `json:"retired_external_id"`
+}
+
+// RotationAborted ends a rotation whose new external ID was not in use yet.
+type RotationAborted struct {
+	Dropped   string    `json:"dropped_external_id"`
+	AbortedBy Principal `json:"aborted_by"`
 }
 
 // DeletionStarted takes an integration out of use; its platform identity is removed next.
@@ -195,6 +235,11 @@ func (TrustChanged) Type() string           { return "integration.trust-changed"
 func (Bound) Type() string                  { return "connector.bound" }
 func (Unbound) Type() string                { return "connector.unbound" }
 func (SessionsRevoked) Type() string        { return "integration.sessions-revoked" }
+func (RotationStarted) Type() string        { return "integration.rotation-started" }
+func (ExternalIDRotated) Type() string      { return "integration.external-id-rotated" }
+func (ExternalIDRestored) Type() string     { return "integration.external-id-restored" }
+func (ExternalIDRetired) Type() string      { return "integration.external-id-retired" }
+func (RotationAborted) Type() string        { return "integration.rotation-aborted" }
 func (DeletionStarted) Type() string        { return "integration.deletion-started" }
 func (Deleted) Type() string                { return "integration.deleted" }
 func (Refused) Type() string                { return "command.refused" }

@@ -102,6 +102,7 @@ func (i Integration) evolve(e Event) Integration {
 		i.Due = fact.Due
 	case Validated:
 		i.Trust = i.Trust.after(fact.Report, e.Time)
+		i.Rotation = i.Rotation.after(fact.Report, e.Time)
 		i.Due = fact.Due
 	case TrustChanged:
 		i.Trust.History = lastChanges(i.Trust.History, Change{At: e.Time, From: fact.From, To: fact.To})
@@ -111,9 +112,19 @@ func (i Integration) evolve(e Event) Integration {
 		i = i.withoutConnector(fact.Connector)
 	case SessionsRevoked:
 		i.Epoch = fact.Epoch
+	case RotationStarted:
+		i.Rotation = &Rotation{
+			Phase: RotationProving, Other: fact.Next, StartedAt: e.Time, StartedBy: fact.StartedBy, Since: e.Time,
+		}
+	case ExternalIDRotated:
+		i = i.exchanged(RotationRetiring, e.Time)
+	case ExternalIDRestored:
+		i = i.exchanged(RotationProving, e.Time)
+	case ExternalIDRetired, RotationAborted:
+		i.Rotation = nil
 	case DeletionStarted:
 		i.Mapping.Status, i.Mapping.Tries, i.Mapping.Reason = MappingRemoving, 0, ""
-		i.Connectors = nil
+		i.Connectors, i.Rotation = nil, nil
 		i.Epoch++
 	}
 	return i

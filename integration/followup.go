@@ -19,6 +19,7 @@ func (d *decision) askTrust(id ID) {
 	i, _ := d.state.Integration(id)
 	d.emit(id, TrustAsked{
 		Attempt: i.Trust.Attempt + 1, Config: i.Config, Platform: i.Mapping.Platform, ExternalID: i.ExternalID,
+		Next: i.NextExternalID(), Former: i.FormerExternalID(), Tags: i.NextExternalID() != "" && i.Trust.TagSession(),
 		Due: i.trustDue(d.in.Now.Add(answerWithin)),
 	})
 }
@@ -86,17 +87,21 @@ func (d *decision) takeRoles(id ID) {
 
 func (d *decision) validated(i Integration, r Report) {
 	next := i.Trust.after(r, d.in.Now)
-	d.emit(i.ID, Validated{
-		Report: r, Status: next.Status, Due: i.trustDue(d.in.Now.Add(next.nextRound(d.in.Now, d.in.Jitter))),
-	})
+	wait := next.nextRound(d.in.Now, d.in.Jitter)
+	if n := i.Rotation.after(r, d.in.Now); n != nil {
+		wait = min(wait, n.nextRound(d.in.Now, d.in.Jitter))
+	}
+	d.emit(i.ID, Validated{Report: r, Status: next.Status, Due: i.trustDue(d.in.Now.Add(wait))})
 	if next.Status != i.Trust.Status {
 		d.emit(i.ID, TrustChanged{From: i.Trust.Status, To: next.Status})
 	}
+	exchanged := d.turnRotation(i.ID, r)
 	switch {
 	case r.Outcome(CheckPlatformRole) == Fail && next.Tries%remapAfter == 0 && i.Mapping.Status == MappingReady:
 		// The platform's own role refuses us for long: somebody removed or changed it. Making it again mends both.
 		d.askMapping(i.ID, EnsureMapping)
-	case i.Trust.Again && i.mapped():
+	case (exchanged || i.Trust.Again) && i.mapped():
+		// The new current ID is proved in full at once.
 		d.askTrust(i.ID)
 	}
 }

@@ -22,6 +22,8 @@ type Integration struct {
 	Mapping    Mapping                 `json:"mapping"`
 	Trust      Trust                   `json:"trust"`
 	Connectors map[ConnectorID]Binding `json:"connectors,omitempty"`
+	// Rotation of the external ID that is under way; nil is none.
+	Rotation *Rotation `json:"rotation,omitempty"`
 	// Due is when [TimerIsDue] has something to decide; zero is never. Being state, it survives restarts.
 	Due       time.Time `json:"due,omitzero"`
 	CreatedAt time.Time `json:"created_at"`

@@ -27,7 +27,9 @@ type history struct {
 	saw      map[integration.ID]*witness
 	late     map[integration.RoleBinding]bool // given after the integration was deleted
 	said     word                             // by the report that is on its way
-	faults   []string                         // seen while events were applied
+	of       second
+	tells    bool
+	faults   []string // seen while events were applied
 }
 
 func newHistory(t *testing.T, rt *rapid.T) *history {
@@ -108,6 +110,9 @@ func (h *history) ask(rt *rapid.T) integration.Ask {
 		integration.DeleteRoleBinding{RoleBinding: binding},
 		integration.Validate{Integration: id},
 		integration.RevokeSessions{Integration: id},
+		integration.RotateExternalID{Integration: id},
+		integration.RotateExternalID{Integration: id},
+		integration.AbortRotation{Integration: id},
 		integration.Delete{Integration: id, Force: rapid.Bool().Draw(rt, "force")},
 		integration.Unbind{Integration: id, Connector: connector},
 	}).Draw(rt, "ask")
@@ -161,22 +166,53 @@ func (h *history) mapping(rt *rapid.T) {
 func (h *history) trust(rt *rapid.T) {
 	id := h.anID(rt)
 	i, _ := h.w.state.Integration(id)
-	h.prove(rt, id, i.Trust.Attempt-int64(rapid.IntRange(0, 1).Draw(rt, "late")), rapid.IntRange(0, len(proofs)-1).Draw(rt, "proof"))
+	late := int64(rapid.IntRange(0, 1).Draw(rt, "late"))
+	h.prove(rt, id, i.Trust.Attempt-late, rapid.IntRange(0, len(proofs)-1).Draw(rt, "proof"), seconds.Draw(rt, "second"))
 }
 
-func (h *history) prove(rt *rapid.T, id integration.ID, attempt int64, proof int) {
-	h.said = proofs[proof].says
-	h.check(rt, h.w.result(id, attempt, integration.TrustWasProbed{Report: proofs[proof].report}))
+var seconds = rapid.SampledFrom([]second{letIn, letIn, keptOut, keptOut, unclear, untried})
+
+// prove hands in a proof; of a rotation's second external ID it finds out what it is told.
+func (h *history) prove(rt *rapid.T, id integration.ID, attempt int64, proof int, of second) {
+	report := proofs[proof].report
+	h.said, h.of, h.tells = proofs[proof].says, untried, proofs[proof].tells
+	if i, ok := h.w.state.Integration(id); ok && i.Rotation != nil {
+		h.of = of
+		report, h.said = trying(proof, of, i.Rotation.Phase)
+	}
+	h.check(rt, h.w.result(id, attempt, integration.TrustWasProbed{Report: report}))
 }
 
 // rounds lets time pass until an integration is due, several times, with workers that answer much the same.
 func (h *history) rounds(rt *rapid.T) {
+	h.roundsOf(rt, h.anID(rt), 7, rapid.IntRange(0, len(proofs)-1))
+}
+
+// likely are the proofs that matter most to a rotation: clean, refused, and three others.
+var likely = rapid.SampledFrom([]int{0, 0, 4, 4, 7, 8, 12})
+
+// rotation exchanges the external ID of an integration, with a customer who has several moods.
+func (h *history) rotation(rt *rapid.T) {
 	id := h.anID(rt)
-	found := rapid.SliceOfN(rapid.IntRange(0, len(proofs)-1), 1, 2).Draw(rt, "proofs")
+	i, ok := h.w.state.Integration(id)
+	if !ok || i.Deleting() || i.Config.Draft() {
+		return
+	}
+	if i.Rotation == nil {
+		h.check(rt, h.w.do(admin, integration.RotateExternalID{Integration: id}))
+	}
+	for range rapid.IntRange(1, 3).Draw(rt, "moods") {
+		h.roundsOf(rt, id, 14, rapid.OneOf(likely, likely, rapid.IntRange(0, len(proofs)-1)))
+	}
+}
+
+func (h *history) roundsOf(rt *rapid.T, id integration.ID, most int, proof *rapid.Generator[int]) {
+	found := rapid.SliceOfN(proof, 1, 2).Draw(rt, "proofs")
+	of := rapid.SliceOfN(seconds, 1, 2).Draw(rt, "seconds")
 	mapping := rapid.SampledFrom([]integration.Finding{
 		nil, integration.MappingWasMade{Platform: "p"}, integration.MappingWasRefused{Reason: "Throttling"},
 	}).Draw(rt, "mapping")
-	for range rapid.IntRange(1, 7).Draw(rt, "rounds") {
+	for range rapid.IntRange(1, most).Draw(rt, "rounds") {
 		i, ok := h.w.state.Integration(id)
 		if !ok {
 			return
@@ -189,7 +225,7 @@ func (h *history) rounds(rt *rapid.T) {
 			h.check(rt, h.w.result(id, i.Mapping.Attempt, mapping))
 		}
 		i, _ = h.w.state.Integration(id)
-		h.prove(rt, id, i.Trust.Attempt, rapid.SampledFrom(found).Draw(rt, "proof"))
+		h.prove(rt, id, i.Trust.Attempt, rapid.SampledFrom(found).Draw(rt, "proof"), rapid.SampledFrom(of).Draw(rt, "second"))
 		h.holds(rt)
 	}
 }
@@ -210,7 +246,8 @@ func (h *history) watch(e integration.Event, before integration.Integration) {
 	if _, created := e.Fact.(integration.Created); created {
 		h.saw[e.Integration] = &witness{}
 	}
-	h.saw[e.Integration].see(e, h.said)
+	h.saw[e.Integration].see(e, h.said, h.of, h.tells)
+	h.faults = append(h.faults, h.saw[e.Integration].faults...)
 	after, ok := h.w.state.Integration(e.Integration)
 	if !ok {
 		return
@@ -276,6 +313,9 @@ func (h *history) holds(t *rapid.T) {
 		if i.Deleting() {
 			continue
 		}
+		if w := h.saw[id]; i.ExternalID != w.current || i.StandIn() != w.standIn() || len(w.next) > 0 {
+			t.Fatalf("external ID of %s is %s, with stand-in %q, want %s and %q; outstanding: %v\n%+v", id, i.ExternalID, i.StandIn(), w.current, w.standIn(), w.next, i.Rotation)
+		}
 		live++
 		if !i.Config.Draft() {
 			key := strings.ToLower(fmt.Sprint(i.Environment, i.Config))
@@ -303,7 +343,7 @@ func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 		w := h.w
 		for range 3 { // ninety steps: what matters often needs a past
 			rt.Repeat(map[string]func(*rapid.T){
-				"command": h.command, "mapping": h.mapping, "rounds": h.rounds, "trust": h.trust, "wake": h.wake, "": h.holds,
+				"command": h.command, "mapping": h.mapping, "rotation": h.rotation, "rounds": h.rounds, "trust": h.trust, "wake": h.wake, "": h.holds,
 			})
 		}
 		replayed := integration.NewState()

@@ -29,13 +29,13 @@ func spread(d time.Duration, jitter float64) time.Duration {
 }
 
 // nextRound is the wait before trust is tried again: an hour when it is valid, else a growing backoff, which stays
-// short while a refusal may still be propagation.
+// short while a refusal may still be propagation, and while one more clean round lifts "insecure".
 func (t Trust) nextRound(now time.Time, jitter float64) time.Duration {
 	if t.Status == TrustValid && t.Tries == 0 {
 		return spread(revalidate, jitter)
 	}
 	wait := backoff(t.Tries, jitter)
-	if !t.RefusedSince.IsZero() && now.Sub(t.RefusedSince) < Propagation {
+	if !t.RefusedSince.IsZero() && now.Sub(t.RefusedSince) < Propagation || t.Doubts > 0 && t.Doubts < cleanRounds {
 		return min(wait, pendingRetry)
 	}
 	return wait

@@ -43,6 +43,9 @@ const (
 	CheckTagSession       CheckName = "tag-session"
 	CheckAccount          CheckName = "account"
 	CheckMaxSession       CheckName = "max-session"
+	// During a rotation one of these is made, after the one above that refuses a wrong ID.
+	CheckNextID   CheckName = "assume-with-next-external-id"
+	CheckFormerID CheckName = "refuse-former-external-id"
 )
 
 // Outcome is the result of one check.
@@ -128,6 +131,7 @@ const (
 	VerdictClean        Verdict = "clean"
 	VerdictInsecure     Verdict = "insecure"
 	VerdictRefused      Verdict = "refused"
+	VerdictMoved        Verdict = "moved" // refuses the current external ID, admits the other one of a rotation
 	VerdictInconclusive Verdict = "inconclusive"
 )
 
@@ -140,7 +144,16 @@ func (r Report) Verdict() Verdict {
 	if r.Outcome(CheckPlatformIdentity) != Pass || r.Outcome(CheckPlatformRole) != Pass {
 		return VerdictInconclusive
 	}
-	if r.Outcome(CheckWithExternalID) == Fail || r.Outcome(CheckAccount) == Fail {
+	if r.Outcome(CheckWithExternalID) == Fail {
+		switch other := r.other(); {
+		case other == Pass && r.discerning():
+			return VerdictMoved
+		case other == Pass, other == Errored:
+			return VerdictInconclusive
+		}
+		return VerdictRefused
+	}
+	if r.Outcome(CheckAccount) == Fail {
 		return VerdictRefused
 	}
 	for _, must := range []CheckName{CheckWithExternalID, CheckWithoutID, CheckWrongID, CheckAccount} {
@@ -163,8 +176,9 @@ type Trust struct {
 	// Tries counts rounds in a row that did not end in valid trust, for the backoff.
 	Tries        int       `json:"tries,omitempty"`
 	RefusedSince time.Time `json:"refused_since,omitzero"`
-	CleanRounds  int       `json:"clean_rounds,omitempty"`
-	LastValid    time.Time `json:"last_valid,omitzero"`
+	// Doubts counts the clean rounds in a row that are still wanted after the role was found to be insecure.
+	Doubts    int       `json:"doubts,omitempty"`
+	LastValid time.Time `json:"last_valid,omitzero"`
 	// Tags is what the tag-session check said when it last said anything: what could not be looked at stays as it was.
 	// Sessions are cached under it, so a guess would make warm ones unreachable just when the cloud is away.
 	Tags    bool     `json:"tags,omitempty"`
@@ -192,31 +206,30 @@ func (t Trust) after(r Report, now time.Time) Trust {
 		t.Tags = false
 	}
 	verdict := r.Verdict()
-	if verdict != VerdictRefused {
-		// Only an uninterrupted run of refusals counts, but a round that could not look does not interrupt it.
-		if verdict != VerdictInconclusive {
-			t.RefusedSince = time.Time{}
+	switch verdict {
+	case VerdictInsecure:
+		t.Status, t.Doubts, t.RefusedSince = TrustInsecure, cleanRounds, time.Time{}
+	case VerdictClean:
+		t.RefusedSince = time.Time{}
+		t.Status, t.Doubts = TrustValid, max(0, t.Doubts-1)
+		if t.Doubts > 0 {
+			t.Status = TrustInsecure
 		}
-	} else if t.RefusedSince.IsZero() {
-		t.RefusedSince = now
-	}
-	if verdict == VerdictClean {
-		t.CleanRounds++
-	} else if verdict != VerdictInconclusive {
-		t.CleanRounds = 0
-	}
-
-	switch {
-	case verdict == VerdictInsecure:
-		t.Status = TrustInsecure
-	case verdict == VerdictRefused && now.Sub(t.RefusedSince) >= Propagation:
-		t.Status = TrustDenied
-	case verdict == VerdictRefused && (t.Status == TrustUnknown || t.Status == TrustError):
-		t.Status = TrustPending
-	case verdict == VerdictClean && (t.Status != TrustInsecure || t.CleanRounds >= cleanRounds):
-		t.Status = TrustValid
-	case verdict == VerdictInconclusive && (t.Status == TrustUnknown || t.Status == TrustPending):
-		t.Status = TrustError
+	case VerdictRefused, VerdictMoved:
+		t.RefusedSince = orNow(t.RefusedSince, now)
+		if t.Doubts > 0 {
+			t.Doubts = cleanRounds
+		}
+		switch {
+		case verdict == VerdictRefused && lasted(t.RefusedSince, now):
+			t.Status = TrustDenied
+		case t.Status == TrustUnknown || t.Status == TrustError:
+			t.Status = TrustPending
+		}
+	case VerdictInconclusive: // a round that could not look interrupts no run
+		if t.Status == TrustUnknown || t.Status == TrustPending {
+			t.Status = TrustError
+		}
 	}
 
 	if t.Status == TrustValid && verdict == VerdictClean {
