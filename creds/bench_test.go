@@ -123,7 +123,7 @@ func overHTTP(b *testing.B, h http.Handler, token string, size int) {
 	}
 }
 
-func request(b *testing.B, url, token string) *http.Request {
+func request(b testing.TB, url, token string) *http.Request {
 	b.Helper()
 	r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, url, nil)
 	if err != nil {

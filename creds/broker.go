@@ -2,7 +2,6 @@ package creds
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -34,7 +33,7 @@ type Broker struct {
 	bindings  Bindings
 	store     Store
 	upstream  *upstream
-	plans     *plans
+	plans     plans
 	book      *book
 	lone      *rate.Limiter
 	metrics   *metrics
@@ -154,8 +153,9 @@ func (b *Broker) find(ctx context.Context, token string, now time.Time) (*prepar
 	default:
 		return nil, levelNone, errLoading
 	}
-	hash := tokenHash(sha256.Sum256([]byte(token)))
-	digits := hash.String()
+	hash := hashOf(token)
+	p := b.plans.get(hash)
+	digits := p.text(hash)
 	binding, ok := b.bindings.ByToken(digits)
 	if !proves(digits, binding, ok) {
 		b.noteRefused(events.Binding{}, errUnauthenticated, now)
@@ -165,9 +165,8 @@ func (b *Broker) find(ctx context.Context, token string, now time.Time) (*prepar
 		b.noteRefused(binding, err, now)
 		return nil, levelNone, err
 	}
-	p := b.plans.get(hash)
 	if p == nil || !p.holds(binding) || p.slot.gone.Load() {
-		p = b.plan(hash, binding, p)
+		p = b.plan(hash, digits, binding, p)
 	}
 	session, level, err := p.slot.session.Load(), LevelMemory, error(nil)
 	if !session.good(now) {
@@ -205,10 +204,10 @@ func gate(of events.Binding) error {
 }
 
 // plan makes the plan of a token anew, and drops what only the plan before it could reach.
-func (b *Broker) plan(h tokenHash, of events.Binding, was *plan) *plan {
+func (b *Broker) plan(h tokenHash, digits string, of events.Binding, was *plan) *plan {
 	r := b.recipe(of)
 	k := r.Key()
-	p := &plan{hash: h, binding: of, slot: b.book.slotOf(k, r)}
+	p := &plan{hash: h, digits: digits, binding: of, slot: b.book.slotOf(k, r)}
 	b.plans.put(p)
 	if was != nil && was.slot.key.Epoch != k.Epoch {
 		b.book.drop(was.slot)

@@ -18,6 +18,6 @@
 //   - an answer takes long: what is cached, else [integration.CodeUnavailable] within [Config.Patience], while the
 //     fetch goes on
 //
-// Invariants that do not show: a warm read takes no lock but the replica's read lock; whoever fetches holds no lock while
+// Invariants that do not show: a warm read takes no lock and allocates nothing; whoever fetches holds no lock while
 // it waits; leases are taken for the customer's role first and the platform's role second, never the other way round.
 package creds

@@ -1,6 +1,7 @@
 package creds
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -93,16 +94,24 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) {
 	if len(token) > maxToken {
 		token = ""
 	}
-	p, failed := b.read(r.Context(), token)
+	found, failed := b.document(r.Context(), token, process)
 	if failed != nil {
 		b.fail(w, r, failed)
 		return
 	}
-	found := p.container
-	if process {
-		found = p.process
-	}
 	answer(w, http.StatusOK, found)
+}
+
+// document is the answer to a read in one of two shapes.
+func (b *Broker) document(ctx context.Context, token string, process bool) (document, error) {
+	p, err := b.read(ctx, token)
+	switch {
+	case err != nil:
+		return document{}, err
+	case process:
+		return p.forProcess()
+	}
+	return p.container, nil
 }
 
 // wantsProcess reads the query; warm reads have none.

@@ -3,7 +3,8 @@ package creds
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"sync"
+
+	"github.com/puzpuzpuz/xsync/v4"
 
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
@@ -13,12 +14,19 @@ import (
 // a replica are immutable and replaced when something changes, so comparing pointers tells whether a plan still holds.
 type plan struct {
 	hash    tokenHash
+	digits  string // of the hash, as the replica knows it
 	binding events.Binding
 	slot    *slot
 }
 
 // tokenHash is the SHA-256 of a token.
 type tokenHash [sha256.Size]byte
+
+// hashOf hashes a token. Ours have 64 characters at most, and room for those is on the stack.
+func hashOf(token string) tokenHash {
+	var room [64]byte
+	return sha256.Sum256(append(room[:0], token...))
+}
 
 // String is the hash in lower-case hexadecimal.
 func (h tokenHash) String() string {
@@ -30,55 +38,35 @@ func (h tokenHash) String() string {
 // holds reports whether the plan was made of exactly this binding.
 func (p *plan) holds(b events.Binding) bool { return p.binding == b }
 
-// planShards spreads the lock of the plans: readers of different connectors rarely meet.
-const planShards = 64
-
-// plans remembers the plan of each token that was read, so that a warm read hashes no recipe.
-type plans [planShards]struct {
-	sync.RWMutex
-	byToken map[tokenHash]*plan
-}
-
-func newPlans() *plans {
-	p := new(plans)
-	for i := range p {
-		p[i].byToken = map[tokenHash]*plan{}
+// text is the hash in hexadecimal: the plan has it already, if there is one.
+func (p *plan) text(of tokenHash) string {
+	if p == nil {
+		return of.String()
 	}
-	return p
+	return p.digits
 }
 
-func (p *plans) get(h tokenHash) *plan {
-	shard := &p[h[0]%planShards]
-	shard.RLock()
-	defer shard.RUnlock()
-	return shard.byToken[h]
+// plans remembers the plan of each token that was read, so that a warm read hashes no recipe and takes no lock.
+type plans struct{ byToken *xsync.Map[tokenHash, *plan] }
+
+func newPlans() plans { return plans{xsync.NewMap[tokenHash, *plan]()} }
+
+// get returns nil when there is no plan.
+func (p plans) get(h tokenHash) *plan {
+	found, _ := p.byToken.Load(h)
+	return found
 }
 
-func (p *plans) put(next *plan) {
-	shard := &p[next.hash[0]%planShards]
-	shard.Lock()
-	defer shard.Unlock()
-	shard.byToken[next.hash] = next
-}
+func (p plans) put(next *plan) { p.byToken.Store(next.hash, next) }
 
 // sweep forgets the plans of tokens that lead nowhere any more.
-func (p *plans) sweep(alive func(tokenHash) bool) {
-	for i := range p {
-		shard := &p[i]
-		shard.RLock()
-		var gone []tokenHash
-		for h := range shard.byToken {
-			if !alive(h) {
-				gone = append(gone, h)
-			}
+func (p plans) sweep(alive func(*plan) bool) {
+	p.byToken.Range(func(h tokenHash, at *plan) bool {
+		if !alive(at) {
+			p.byToken.Delete(h)
 		}
-		shard.RUnlock()
-		shard.Lock()
-		for _, h := range gone {
-			delete(shard.byToken, h)
-		}
-		shard.Unlock()
-	}
+		return true
+	})
 }
 
 // recipe is what the session of a binding depends on.

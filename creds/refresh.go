@@ -60,8 +60,8 @@ func (b *Broker) schedule(ctx context.Context) error {
 		case <-b.book.due.bell:
 		case <-timer.C:
 		case <-sweep.C:
-			b.plans.sweep(func(h tokenHash) bool {
-				_, ok := b.bindings.ByToken(h.String())
+			b.plans.sweep(func(p *plan) bool {
+				_, ok := b.bindings.ByToken(p.digits)
 				return ok
 			})
 		}
@@ -100,7 +100,7 @@ func (b *Broker) at(s *slot, t time.Time) {
 
 // wanted reports whether the binding that read the session would still be given this one.
 func (b *Broker) wanted(reader *plan, s *slot) bool {
-	binding, ok := b.bindings.ByToken(reader.hash.String())
+	binding, ok := b.bindings.ByToken(reader.digits)
 	return ok && gate(binding) == nil && b.recipe(binding).Key() == s.key
 }
 

@@ -24,15 +24,16 @@ type Issued struct {
 	At time.Time
 }
 
-// prepared is a session in memory with all that an answer needs. Immutable but for noted.
+// prepared is a session in memory with all that an answer needs. What it says never changes.
 type prepared struct {
 	Issued
 	// deadline carries a monotonic reading: it holds also when the wall clock is set back.
 	deadline  time.Time
 	refreshAt time.Time
 	container document
-	process   document
 	noted     atomic.Bool // the trail knows that it was handed out
+	// process is made for the first who asks for it: few do, and it is as large as the other.
+	process atomic.Pointer[document]
 }
 
 // prepare readies a session for its answers. A cloud cannot give a longer life than was asked for; where it seems to, our
@@ -42,19 +43,29 @@ func prepare(k Key, r Recipe, s Issued) (*prepared, error) {
 	p := &prepared{Issued: s, deadline: now.Add(min(s.Expires.Sub(now), r.Duration))}
 	life := s.Expires.Sub(s.At)
 	p.refreshAt = s.At.Add(life/2 + time.Duration(spread(k, s)*float64(life)/10))
-	expires := s.Expires.UTC().Format(time.RFC3339)
 	var err error
-	if p.container, err = newDocument(containerCredentials{
-		AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey.Reveal(), Token: s.Token.Reveal(), Expiration: expires,
+	p.container, err = newDocument(containerCredentials{
+		AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey.Reveal(), Token: s.Token.Reveal(), Expiration: p.expiry(),
 		AccountID: s.Account, RoleARN: r.Chain[len(r.Chain)-1],
-	}); err != nil {
-		return nil, err
-	}
-	p.process, err = newDocument(processCredentials{
-		Version: 1, AccessKeyID: s.AccessKeyID, SecretAccessKey: s.SecretAccessKey.Reveal(),
-		SessionToken: s.Token.Reveal(), Expiration: expires, AccountID: s.Account,
 	})
 	return p, err
+}
+
+func (p *prepared) expiry() string { return p.Expires.UTC().Format(time.RFC3339) }
+
+// forProcess is the answer in the shape of a credential_process.
+func (p *prepared) forProcess() (document, error) {
+	if made := p.process.Load(); made != nil {
+		return *made, nil
+	}
+	made, err := newDocument(processCredentials{
+		Version: 1, AccessKeyID: p.AccessKeyID, SecretAccessKey: p.SecretAccessKey.Reveal(),
+		SessionToken: p.Token.Reveal(), Expiration: p.expiry(), AccountID: p.Account,
+	})
+	if err == nil {
+		p.process.Store(&made)
+	}
+	return made, err
 }
 
 // spread is in [0, 1) and the same on every replica, so that the moment of a refresh is one moment for the whole fleet:
