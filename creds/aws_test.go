@@ -28,13 +28,25 @@ import (
 // render it, and an unmodified SDK with nothing but the environment of the container-credentials protocol.
 type awsWorld struct {
 	*awstest.World
-	world *world
-	role  string // the customer's
-	url   string
-	file  string // the token's
+	world  *world
+	role   string // the customer's
+	broker *creds.Broker
+	url    string
+	file   string // the token's
+	env    map[string]string
 }
 
+// newAWSWorld is an openAWSWorld whose environment is that of the test's own process.
 func newAWSWorld(t *testing.T) *awsWorld {
+	t.Helper()
+	w := openAWSWorld(t)
+	for name, value := range w.env {
+		t.Setenv(name, value)
+	}
+	return w
+}
+
+func openAWSWorld(t *testing.T) *awsWorld {
 	t.Helper()
 	w := &awsWorld{World: awstest.New(t), world: newWorld(t)}
 	customer := "arn:aws:iam::" + w.Customer.ID + ":role/orders"
@@ -56,19 +68,17 @@ func newAWSWorld(t *testing.T) *awsWorld {
 	client, err := aws.New(t.Context(), w.Config(w.Broker.Key))
 	must(t, err)
 	t.Cleanup(client.Close)
-	b := w.world.brokerOn(t, creds.FromAWS(client), func(c *creds.Config) { c.Region = awstest.Region })
-	server := httptest.NewServer(b.Handler())
+	w.broker = w.world.brokerOn(t, creds.FromAWS(client), func(c *creds.Config) { c.Region = awstest.Region })
+	server := httptest.NewServer(w.broker.Handler())
 	t.Cleanup(server.Close)
 	w.url = server.URL + creds.Path
 	w.file = filepath.Join(t.TempDir(), "token")
 	must(t, os.WriteFile(w.file, []byte(w.world.token.Reveal()), 0o600))
 
-	for name, value := range map[string]string{
+	w.env = map[string]string{
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI": w.url, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": w.file,
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": awstest.Region, "AWS_ENDPOINT_URL": w.Endpoint(),
 		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-	} {
-		t.Setenv(name, value)
 	}
 	return w
 }
@@ -81,12 +91,18 @@ func (w *awsWorld) sdk(t *testing.T) sdk.Config {
 	return cfg
 }
 
+// bucket makes the customer's bucket, and returns a client that may do everything with it.
+func (w *awsWorld) bucket(t *testing.T) *s3.Client {
+	t.Helper()
+	client := s3.NewFromConfig(sdk.Config{Region: awstest.Region, Credentials: w.Customer.Root, BaseEndpoint: sdk.String(w.Endpoint())}, pathStyle)
+	_, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: sdk.String("orders")})
+	must(t, err)
+	return client
+}
+
 func TestAnUnmodifiedSDKWritesAnObject(t *testing.T) {
 	w := newAWSWorld(t)
-	_, err := s3.NewFromConfig(sdk.Config{Region: awstest.Region, Credentials: w.Customer.Root, BaseEndpoint: sdk.String(w.Endpoint())},
-		pathStyle).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: sdk.String("orders")})
-	must(t, err)
-
+	w.bucket(t)
 	cfg := w.sdk(t)
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
 	must(t, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(playConnector) != "" {
+		if err := connector(context.Background(), os.Stdin, os.Stdout); err != nil {
+			panic(err)
+		}
+		return
+	}
 	testenv.CleanAWSEnv()
 	goleak.VerifyTestMain(m)
 }

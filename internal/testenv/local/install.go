@@ -17,6 +17,9 @@ func Install(ctx context.Context) error {
 		"Redis":             func() error { _, err := provision.InstallRedis(ctx); return err },
 		"Prometheus":        func() error { _, err := provision.InstallPrometheus(ctx); return err },
 		"MiniStack, moto":   func() error { _, err := provision.InstallAWS(ctx); return err },
+		"boto3, AWS CLI":    func() error { _, err := provision.InstallPythonSDK(ctx); return err },
+		"AWS SDK for JS":    func() error { _, err := provision.InstallJavaScriptSDK(ctx); return err },
+		"curl":              func() error { _, err := provision.InstallCurl(ctx); return err },
 		"the race detector": func() error { return provision.InstallCompiler(ctx) },
 	}
 	results := make(chan error)

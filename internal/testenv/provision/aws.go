@@ -22,23 +22,30 @@ func (a AWS) Command(module string, args ...string) (path string, argv []string)
 
 // InstallAWS makes a Python environment with both stand-ins.
 func InstallAWS(ctx context.Context) (AWS, error) {
+	python, err := pythonWith(ctx, "aws", awsRequirements)
+	return AWS{python: python}, err
+}
+
+// pythonWith makes an environment with what requirements names, and returns its interpreter. args go to pip.
+func pythonWith(ctx context.Context, name, requirements string, args ...string) (python string, err error) {
 	version, err := findPython(ctx)
 	if err != nil {
-		return AWS{}, err
+		return "", err
 	}
-	root, err := once(ctx, "aws-"+hash(awsRequirements, version), func(ctx context.Context, tmp string) error {
+	root, err := once(ctx, name+"-"+hash(requirements, version), func(ctx context.Context, tmp string) error {
 		if _, err := run(ctx, "/", "python3", "-m", "venv", tmp); err != nil {
 			return err
 		}
-		requirements := filepath.Join(tmp, "requirements.txt")
-		if err := os.WriteFile(requirements, []byte(awsRequirements), 0o600); err != nil {
+		file := filepath.Join(tmp, "requirements.txt")
+		if err := os.WriteFile(file, []byte(requirements), 0o600); err != nil {
 			return err
 		}
-		_, err := run(ctx, tmp, filepath.Join(tmp, "bin", "python3"), "-m", "pip", "install", "-q", "-r", requirements)
+		args := append([]string{"-m", "pip", "install", "-q", "-r", file}, args...)
+		_, err := run(ctx, tmp, filepath.Join(tmp, "bin", "python3"), args...)
 		return err
 	})
 	// Scripts in bin/ name the folder that pip saw before the renaming; the interpreter itself finds its way.
-	return AWS{python: filepath.Join(root, "bin", "python3")}, err
+	return filepath.Join(root, "bin", "python3"), err
 }
 
 // findPython answers the version of a Python that can make environments; Debian splits that off.

@@ -1,4 +1,5 @@
-// Command provision installs the servers that tests run against: Apache Kafka, Redis, MiniStack, moto and Prometheus.
+// Command provision installs what tests run against: the servers Apache Kafka, Redis, MiniStack, moto and Prometheus, and
+// the AWS SDKs of other languages.
 //
 // What is there already is left alone, so a second run takes a moment. It fails with all reasons when something can be
 // neither found nor installed.
@@ -29,6 +30,6 @@ func run() error {
 	if err := local.Install(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "provision: Kafka, Redis, MiniStack, moto and Prometheus are installed (%s)\n", time.Since(begin).Round(time.Millisecond))
+	fmt.Fprintf(os.Stderr, "provision: servers and SDKs of the tests are installed (%s)\n", time.Since(begin).Round(time.Millisecond))
 	return nil
 }
