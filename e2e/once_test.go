@@ -8,6 +8,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"os/exec"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,29 +94,83 @@ func founding() (all []command) {
 	return all
 }
 
+// creation asks for an integration of the n-th customer.
+func creation(o integration.OrganizationID, n int, want integration.Code) command {
+	return command{fmt.Sprintf("%s/create/%d", o, n), o, administrator, integration.Create{
+		Environment: environment, Name: "made by kcat", Config: integration.Config{Kind: integration.KindAWS, Customer: customerRole(n, "customer")},
+	}, want}
+}
+
+func customerRole(n int, name string) string {
+	return fmt.Sprintf("arn:aws:iam::%012d:role/%s", n+1, name)
+}
+
 // script is what the customers of all organizations send: more creations than their quotas allow, and what must be
 // refused for other reasons.
 func script() (all []command) {
-	create := func(role string) integration.Create {
-		return integration.Create{Environment: environment, Name: "made by kcat", Config: integration.Config{Kind: integration.KindAWS, Customer: role}}
-	}
-	for n := range quota + 6 {
+	for n := range quota + tooMany {
 		for o := range organizations {
 			org := integration.OrganizationID(fmt.Sprint("org-", o))
-			add := func(kind string, actor integration.Principal, role string, want integration.Code) {
-				all = append(all, command{fmt.Sprintf("%s/%s/%d", org, kind, n), org, actor, create(role), want})
-			}
-			role := fmt.Sprintf("arn:aws:iam::%012d:role/customer", n+1)
 			want := integration.Code("")
 			if n >= quota {
 				want = integration.CodeQuota
 			}
-			add("create", administrator, role, want)
+			all = append(all, creation(org, n, want))
 			if n%20 == 5 {
-				add("again", administrator, role, integration.CodeExists)
-				add("stranger", "u-stranger", fmt.Sprintf("arn:aws:iam::%012d:role/other", n+1), integration.CodeDenied)
+				add := func(kind string, actor integration.Principal, role string, want integration.Code) {
+					c := integration.Create{Environment: environment, Name: "made by kcat", Config: integration.Config{Kind: integration.KindAWS, Customer: role}}
+					all = append(all, command{fmt.Sprintf("%s/%s/%d", org, kind, n), org, actor, c, want})
+				}
+				add("again", administrator, customerRole(n, "customer"), integration.CodeExists)
+				add("stranger", "u-stranger", customerRole(n, "other"), integration.CodeDenied)
 				add("bad", administrator, "arn:aws:iam::1:role/x-x-x-x-x", integration.CodeInvalid)
 			}
+		}
+	}
+	return all
+}
+
+const (
+	tooMany = 6 // creations beyond the quota
+	removed = 8 // integrations that each organization deletes once its quota is reached
+)
+
+// sequel is what follows the script, which must be sent before: deletions of what it made, and again more creations than
+// there is room for.
+func (w *world) sequel() (all []command) {
+	w.t.Helper()
+	ids := map[string]integration.ID{}
+	w.eventually(2*time.Minute, "the integrations to delete are there", func() error {
+		h, err := w.read()
+		if err != nil {
+			return err
+		}
+		for o := range organizations {
+			for n := range removed {
+				id := fmt.Sprintf("org-%d/create/%d", o, n)
+				if len(h.answers[id]) == 0 {
+					return fmt.Errorf("%s is not answered", id)
+				}
+				ids[id] = h.answers[id][0].Integration
+			}
+		}
+		return nil
+	})
+	for n := range removed {
+		for o := range organizations {
+			org := integration.OrganizationID(fmt.Sprint("org-", o))
+			all = append(all, command{fmt.Sprintf("%s/delete/%d", org, n), org, administrator, integration.Delete{
+				Integration: ids[fmt.Sprintf("%s/create/%d", org, n)],
+			}, ""})
+		}
+	}
+	for n := range removed + tooMany {
+		for o := range organizations {
+			want := integration.Code("")
+			if n >= removed {
+				want = integration.CodeQuota
+			}
+			all = append(all, creation(integration.OrganizationID(fmt.Sprint("org-", o)), quota+tooMany+n, want))
 		}
 	}
 	return all
@@ -123,6 +179,7 @@ func script() (all []command) {
 // history is all that lifecycle wrote, read committed.
 type history struct {
 	answers map[string][]integration.Event // by command id
+	deleted int
 	letters int
 }
 
@@ -149,10 +206,14 @@ func (w *world) read() (history, error) {
 				}
 				versions[aggregate] = e.Version
 			}
-			if _, created := e.Fact.(integration.Created); created {
+			switch e.Fact.(type) {
+			case integration.Created:
 				if live[e.Organization]++; live[e.Organization] > quota {
 					broken = append(broken, fmt.Errorf("%s has %d integrations, its quota is %d", e.Organization, live[e.Organization], quota))
 				}
+			case integration.DeletionStarted: // from here on it does not count
+				live[e.Organization]--
+				h.deleted++
 			}
 			return nil
 		})
@@ -193,16 +254,20 @@ func (w *world) answered(within time.Duration, want []command) history {
 	return h
 }
 
-// mapped waits until every integration has its platform role.
+// mapped waits until every integration has its platform role, and those that were deleted are gone.
 func (w *world) mapped(within time.Duration, want int) {
 	w.t.Helper()
-	w.eventually(within, fmt.Sprintf("%d integrations are mapped", want), func() error {
-		ready := 0
+	w.eventually(within, fmt.Sprintf("%d integrations are there, and mapped", want), func() error {
+		ready, all := 0, 0
 		for p := range w.topics.Partitions {
 			last := map[integration.ID]integration.MappingStatus{}
 			_, err := events.Replay(w.t.Context(), w.cl, w.topics.State(), p, func(r *kgo.Record) error {
 				s, err := events.ReadStored(r)
-				if err == nil && s.Integration != nil {
+				switch {
+				case err != nil || s.IntegrationID == "":
+				case s.Integration == nil:
+					delete(last, s.IntegrationID)
+				default:
 					last[s.IntegrationID] = s.Integration.Mapping.Status
 				}
 				return err
@@ -210,27 +275,29 @@ func (w *world) mapped(within time.Duration, want int) {
 			if err != nil {
 				return err
 			}
+			all += len(last)
 			for _, status := range last {
 				if status == integration.MappingReady {
 					ready++
 				}
 			}
 		}
-		if ready != want {
-			return fmt.Errorf("%d are", ready)
+		if ready != want || all != want {
+			return fmt.Errorf("%d of %d are mapped", ready, all)
 		}
 		return nil
 	})
 }
 
-// play sends the script slowly enough that the faults fall into it, with repetitions and garbage.
-func (w *world) play(commands []command, garbage int) {
+// play sends commands slowly enough that the faults fall between them, with garbage and with repetitions, which it counts.
+func (w *world) play(commands []command, garbage int) (repeated int) {
 	w.t.Helper()
 	p := w.producer()
 	for n, c := range commands {
 		p.send(c)
 		if n%10 == 0 {
 			p.send(commands[rand.IntN(n+1)]) // sent before
+			repeated++
 		}
 		if n < garbage {
 			p.line(c.organization, `{"specversion":"1.0","id":`)
@@ -240,6 +307,7 @@ func (w *world) play(commands []command, garbage int) {
 		}
 	}
 	p.finish()
+	return repeated
 }
 
 func TestEveryCommandHasOneAnswerWhileDecidersAreKilled(t *testing.T) {
@@ -274,6 +342,9 @@ func TestEveryCommandHasOneAnswerWhileDecidersAreKilled(t *testing.T) {
 	const garbage = 5
 	commands := script()
 	w.play(commands, garbage)
+	sequel := w.sequel()
+	w.play(sequel, 0)
+	commands = append(commands, sequel...)
 	stop()
 	killed := <-kills
 	if killed < 10 {
@@ -282,6 +353,9 @@ func TestEveryCommandHasOneAnswerWhileDecidersAreKilled(t *testing.T) {
 	h := w.answered(2*time.Minute, append(commands, first...))
 	if h.letters != garbage {
 		t.Errorf("%d dead letters, want %d", h.letters, garbage)
+	}
+	if h.deleted != organizations*removed {
+		t.Errorf("%d integrations were deleted, want %d", h.deleted, organizations*removed)
 	}
 	w.mapped(2*time.Minute, organizations*quota)
 	t.Logf("%d commands, %d kills", len(commands)+len(first), killed)
@@ -304,8 +378,15 @@ func TestEveryCommandHasOneAnswerWhileKafkaIsKilledAndForgetsOffsets(t *testing.
 
 	commands := script()
 	third := len(commands) / 3
-	w.play(commands[:third], 0)
+	repeated := w.play(commands[:third], 0)
 	w.forgetOffsets("rolebridge-lifecycle", "decider-a", "decider-b")
+	repeated += w.play(commands[third:2*third], 0)
+	w.answered(time.Minute, append(commands[:2*third:2*third], first...))
+	// Nothing has failed so far: each repetition was read once, and nothing that was decided was read again.
+	w.eventually(30*time.Second, fmt.Sprintf("%d repeated commands are told", repeated), func() error {
+		return w.readAgain(deciders, func(duplicates, skipped int) bool { return duplicates == repeated && skipped == 0 })
+	})
+
 	restarted := make(chan error, 1)
 	go func() {
 		for range 2 {
@@ -321,10 +402,45 @@ func TestEveryCommandHasOneAnswerWhileKafkaIsKilledAndForgetsOffsets(t *testing.
 		}
 		restarted <- nil
 	}()
-	w.play(commands[third:], 0)
+	repeated += w.play(commands[2*third:], 0)
+	sequel := w.sequel()
+	repeated += w.play(sequel, 0)
 	w.must(<-restarted)
-	w.answered(3*time.Minute, append(commands, first...))
+	w.answered(3*time.Minute, append(commands, append(sequel, first...)...))
 	w.mapped(3*time.Minute, organizations*quota)
+	// Now fewer may be told: a transaction whose end the decider has not learned counts for nothing.
+	w.must(w.readAgain(deciders, func(duplicates, skipped int) bool { return duplicates <= repeated && skipped == 0 }))
+	for _, d := range deciders {
+		if n := d.count(); n != 1 { // its counters would have begun anew
+			t.Errorf("%s was started %d times, want once", d.name, n)
+		}
+	}
+}
+
+// readAgain judges how many commands the deciders have read that were decided before: those that their receipts gave away,
+// and those below the cursor.
+func (w *world) readAgain(deciders []*process, judge func(duplicates, skipped int) bool) error {
+	counts := map[string]int{}
+	for _, d := range deciders {
+		_, text, err := get(w.t.Context(), d.url("telemetry")+"/metrics")
+		if err != nil {
+			return err
+		}
+		for _, outcome := range []string{"duplicate", "skipped"} {
+			series := fmt.Sprintf("rolebridge_lifecycle_decisions_total{outcome=%q,topic=\"commands\"} ", outcome)
+			_, rest, found := strings.Cut(text, "\n"+series)
+			value, _, _ := strings.Cut(rest, "\n")
+			n, err := strconv.Atoi(value)
+			if !found || err != nil {
+				return fmt.Errorf("%s has no %s: %q, %w", d.name, series, value, err)
+			}
+			counts[outcome] += n
+		}
+	}
+	if !judge(counts["duplicate"], counts["skipped"]) {
+		return fmt.Errorf("got %v", counts)
+	}
+	return nil
 }
 
 // forgetOffsets deletes the committed offsets of a group whose members run. Kafka lets nobody delete them while members
