@@ -36,6 +36,9 @@ const (
 	apiSecret       = "e2e-secret-e2e-secret-e2e"
 )
 
+// testBound is far above what a test takes: 60 to 110 s on two cores.
+const testBound = 6 * time.Minute
+
 // binary is built once for all tests.
 var binary struct {
 	sync.Once
@@ -75,6 +78,7 @@ func TestMain(m *testing.M) {
 // world is everything around the program's processes.
 type world struct {
 	t      *testing.T
+	ctx    context.Context // of everything that is waited for: a test that hangs says where
 	kafka  *testenv.KafkaServer
 	redis  *testenv.RedisServer
 	aws    *sandbox.Sandbox
@@ -88,7 +92,9 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, kafka: testenv.OwnKafka(t), redis: testenv.OwnRedis(t), dir: t.TempDir()}
+	ctx, cancel := context.WithTimeout(t.Context(), testBound)
+	t.Cleanup(cancel)
+	w := &world{t: t, ctx: ctx, kafka: testenv.OwnKafka(t), redis: testenv.OwnRedis(t), dir: t.TempDir()}
 	w.topics = events.Topics{Prefix: "e2e.", Partitions: 4}
 	w.must(os.WriteFile(filepath.Join(w.dir, "keys.yaml"), fmt.Appendf(nil,
 		"keys:\n  - {key: %s, secret: %s, organization: %s, principal: %s}\n", apiKey, apiSecret, organization, administrator), 0o600))
@@ -99,7 +105,7 @@ func newWorld(t *testing.T) *world {
 	w.cl, err = kgo.NewClient(kgo.SeedBrokers(w.kafka.Brokers()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	w.must(err)
 	t.Cleanup(w.cl.Close)
-	_, err = events.Apply(t.Context(), kadm.NewClient(w.cl), w.topics, 1)
+	_, err = events.Apply(w.ctx, kadm.NewClient(w.cl), w.topics, 1)
 	w.must(err)
 	w.openAWS()
 	w.must(os.WriteFile(filepath.Join(w.dir, "rolebridge.yaml"), fmt.Appendf(nil, `
@@ -186,7 +192,7 @@ func (w *world) start(name, roles string, settings ...string) *process {
 }
 
 func (w *world) freePort() string {
-	l, err := new(net.ListenConfig).Listen(w.t.Context(), "tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(w.ctx, "tcp", "127.0.0.1:0")
 	w.must(err)
 	defer func() { _ = l.Close() }()
 	_, port, err := net.SplitHostPort(l.Addr().String())
@@ -262,7 +268,7 @@ func (p *process) url(listener string) string { return "http://127.0.0.1:" + p.p
 func (p *process) ready() {
 	p.w.t.Helper()
 	p.w.eventually(time.Minute, p.name+" is ready", func() error {
-		code, body, err := get(p.w.t.Context(), p.url("telemetry")+"/readyz")
+		code, body, err := get(p.w.ctx, p.url("telemetry")+"/readyz")
 		if err == nil && code != http.StatusOK {
 			err = errors.New(body)
 		}
@@ -279,7 +285,7 @@ func (w *world) eventually(within time.Duration, what string, f func() error) {
 		if err == nil {
 			return
 		}
-		if time.Now().After(deadline) {
+		if time.Now().After(deadline) || w.ctx.Err() != nil {
 			w.t.Fatalf("after %v it is not so that %s: %v", within, what, err)
 		}
 		<-time.After(100 * time.Millisecond)

@@ -32,7 +32,7 @@ type producer struct {
 func (w *world) producer() *producer {
 	w.t.Helper()
 	// librdkafka's own partitioner (CRC32), so that most organizations are not sent to their home partition.
-	cmd := exec.CommandContext(w.t.Context(), testenv.Kcat(w.t), "-P", "-E", "-b", w.kafka.Address(), "-t", w.topics.Commands(), "-K", "\t",
+	cmd := exec.CommandContext(w.ctx, testenv.Kcat(w.t), "-P", "-E", "-b", w.kafka.Address(), "-t", w.topics.Commands(), "-K", "\t",
 		"-H", "content-type=application/cloudevents+json", "-X", "enable.idempotence=true", "-X", "partitioner=consistent",
 		"-X", "message.timeout.ms=120000", "-X", "linger.ms=5", "-X", "log.connection.close=false")
 	p := &producer{t: w.t, cmd: cmd}
@@ -191,7 +191,7 @@ func (w *world) read() (history, error) {
 	live := map[integration.OrganizationID]int{}
 	var broken []error
 	for p := range w.topics.Partitions {
-		_, err := events.Replay(w.t.Context(), w.cl, w.topics.Events(), p, func(r *kgo.Record) error {
+		_, err := events.Replay(w.ctx, w.cl, w.topics.Events(), p, func(r *kgo.Record) error {
 			e, err := w.codec.Event(r)
 			if err != nil {
 				return err
@@ -220,7 +220,7 @@ func (w *world) read() (history, error) {
 		if err != nil {
 			return h, err
 		}
-		if _, err := events.Replay(w.t.Context(), w.cl, w.topics.DeadLetters(), p, func(*kgo.Record) error { h.letters++; return nil }); err != nil {
+		if _, err := events.Replay(w.ctx, w.cl, w.topics.DeadLetters(), p, func(*kgo.Record) error { h.letters++; return nil }); err != nil {
 			return h, err
 		}
 	}
@@ -261,7 +261,7 @@ func (w *world) mapped(within time.Duration, want int) {
 		ready, all := 0, 0
 		for p := range w.topics.Partitions {
 			last := map[integration.ID]integration.MappingStatus{}
-			_, err := events.Replay(w.t.Context(), w.cl, w.topics.State(), p, func(r *kgo.Record) error {
+			_, err := events.Replay(w.ctx, w.cl, w.topics.State(), p, func(r *kgo.Record) error {
 				s, err := events.ReadStored(r)
 				switch {
 				case err != nil || s.IntegrationID == "":
@@ -325,7 +325,7 @@ func TestEveryCommandHasOneAnswerWhileDecidersAreKilled(t *testing.T) {
 	p.finish()
 	w.answered(time.Minute, first)
 
-	killing, stop := context.WithCancel(t.Context())
+	killing, stop := context.WithCancel(w.ctx)
 	kills := make(chan int)
 	go func() {
 		n := 0
@@ -422,7 +422,7 @@ func TestEveryCommandHasOneAnswerWhileKafkaIsKilledAndForgetsOffsets(t *testing.
 func (w *world) readAgain(deciders []*process, judge func(duplicates, skipped int) bool) error {
 	counts := map[string]int{}
 	for _, d := range deciders {
-		_, text, err := get(w.t.Context(), d.url("telemetry")+"/metrics")
+		_, text, err := get(w.ctx, d.url("telemetry")+"/metrics")
 		if err != nil {
 			return err
 		}
@@ -449,10 +449,10 @@ func (w *world) forgetOffsets(group string, instances ...string) {
 	w.t.Helper()
 	admin := kadm.NewClient(w.cl)
 	w.eventually(30*time.Second, "the group's offsets are deleted", func() error {
-		if _, err := admin.LeaveGroup(w.t.Context(), kadm.LeaveGroup(group).InstanceIDs(instances...)); err != nil {
+		if _, err := admin.LeaveGroup(w.ctx, kadm.LeaveGroup(group).InstanceIDs(instances...)); err != nil {
 			return err
 		}
-		answer, err := admin.DeleteGroup(w.t.Context(), group)
+		answer, err := admin.DeleteGroup(w.ctx, group)
 		return errors.Join(err, answer.Err)
 	})
 }

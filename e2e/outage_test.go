@@ -44,7 +44,7 @@ func (w *world) customer(url string) *customer {
 
 // create asks for an integration of a role in the customer's account.
 func (c *customer) create(role string) (wire.Integration, error) {
-	return c.api.Create(c.w.t.Context(), wire.IntegrationRequest{
+	return c.api.Create(c.w.ctx, wire.IntegrationRequest{
 		DisplayName: role, Provider: "AWS", Environment: wire.Reference{ID: environment},
 		Config: &wire.ConfigRequest{Kind: string(integration.KindAWS), CustomerIAMRoleARN: "arn:aws:iam::" + customerAccount + ":role/" + role},
 	})
@@ -54,7 +54,7 @@ func (c *customer) create(role string) (wire.Integration, error) {
 func (c *customer) integrate(role, bucket string) string {
 	t := c.w.t
 	t.Helper()
-	ctx := t.Context()
+	ctx := c.w.ctx
 	permissions, err := policy.S3Sink(policy.S3{Partition: "aws", Bucket: bucket})
 	c.w.must(err)
 	_, err = c.iam.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &role, AssumeRolePolicyDocument: aws.String(string(policy.FirstTrust().JSON()))})
@@ -82,7 +82,7 @@ func (c *customer) integrate(role, bucket string) string {
 func (c *customer) connector(broker, integrationID, name string) func(ctx context.Context, bucket, key string) error {
 	t := c.w.t
 	t.Helper()
-	bound, err := c.api.Bind(t.Context(), integrationID, name)
+	bound, err := c.api.Bind(c.w.ctx, integrationID, name)
 	c.w.must(err)
 	file := filepath.Join(c.w.dir, name+".token")
 	c.w.must(os.WriteFile(file, []byte(bound.Token), 0o600))
@@ -115,17 +115,17 @@ func TestReadsAndCredentialsGoOnWithoutKafkaAndRedis(t *testing.T) {
 	c := w.customer(platform.url("api"))
 	id := c.integrate("orders", "orders-bucket")
 	write := c.connector(platform.url("broker"), id, "lcc-1")
-	w.must(write(t.Context(), "orders-bucket", "before"))
+	w.must(write(w.ctx, "orders-bucket", "before"))
 
 	reads := func(when string) {
 		t.Helper()
-		if one, err := c.api.Read(t.Context(), environment, id); err != nil || one.ID != id {
+		if one, err := c.api.Read(w.ctx, environment, id); err != nil || one.ID != id {
 			t.Errorf("%s: reading gave %q, %v", when, one.ID, err)
 		}
-		if list, err := c.api.List(t.Context(), environment, ""); err != nil || len(list) != 1 {
+		if list, err := c.api.List(w.ctx, environment, ""); err != nil || len(list) != 1 {
 			t.Errorf("%s: listing gave %d integrations, %v", when, len(list), err)
 		}
-		if err := write(t.Context(), "orders-bucket", when); err != nil {
+		if err := write(w.ctx, "orders-bucket", when); err != nil {
 			t.Errorf("%s: the connector cannot write: %v", when, err)
 		}
 	}
@@ -143,7 +143,7 @@ func TestReadsAndCredentialsGoOnWithoutKafkaAndRedis(t *testing.T) {
 
 	w.must(w.redis.Kill())
 	reads("without Redis")
-	w.must(w.redis.Start(t.Context())) // it comes back empty: flushed
+	w.must(w.redis.Start(w.ctx)) // it comes back empty: flushed
 	reads("with an empty Redis")
 
 	w.must(w.kafka.Kill())
@@ -163,8 +163,8 @@ func TestReadsAndCredentialsGoOnWithoutKafkaAndRedis(t *testing.T) {
 	}
 	refused("long without Kafka and Redis")
 
-	w.must(w.redis.Start(t.Context()))
-	w.must(w.kafka.Start(t.Context()))
+	w.must(w.redis.Start(w.ctx))
+	w.must(w.kafka.Start(w.ctx))
 	w.eventually(2*time.Minute, "a write is accepted again", func() error {
 		_, err := c.create("late")
 		if client.Code(err) == integration.CodeExists { // a refused one was written after all, or an earlier round's
@@ -173,7 +173,7 @@ func TestReadsAndCredentialsGoOnWithoutKafkaAndRedis(t *testing.T) {
 		return err
 	})
 	w.eventually(time.Minute, "the late integration is mapped", func() error {
-		list, err := c.api.List(t.Context(), environment, "")
+		list, err := c.api.List(w.ctx, environment, "")
 		if err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func TestReadsAndCredentialsGoOnWithoutKafkaAndRedis(t *testing.T) {
 		}
 		return nil
 	})
-	w.must(write(t.Context(), "orders-bucket", "after"))
+	w.must(write(w.ctx, "orders-bucket", "after"))
 	w.answered(time.Minute, founding())
 	if n := platform.count(); n != 1 {
 		t.Errorf("the process was started %d times, want once: it must outlive the outage", n)
