@@ -105,6 +105,7 @@ func newWorld(t *testing.T) *world {
 	w.cl, err = kgo.NewClient(kgo.SeedBrokers(w.kafka.Brokers()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	w.must(err)
 	t.Cleanup(w.cl.Close)
+	t.Cleanup(w.diagnose)
 	_, err = events.Apply(w.ctx, kadm.NewClient(w.cl), w.topics, 1)
 	w.must(err)
 	w.openAWS()
@@ -120,6 +121,28 @@ api: {keys_file: %s/keys.yaml}
 broker: {keyset_file: %s/keyset.json}
 `, w.kafka.Address(), w.topics.Prefix, w.topics.Partitions, w.redis.Address(), w.aws.Endpoint(), platformAccount, w.user.ARN, w.dir, w.dir), 0o600))
 	return w
+}
+
+// diagnose says after a failure which partitions readers of committed records cannot read to the end: somebody's transaction
+// is open there.
+func (w *world) diagnose() {
+	if !w.t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), 10*time.Second)
+	defer cancel()
+	admin := kadm.NewClient(w.cl)
+	ends, err := admin.ListEndOffsets(ctx)
+	stable, err2 := admin.ListCommittedOffsets(ctx)
+	if err := errors.Join(err, err2); err != nil {
+		w.t.Logf("Kafka cannot be asked for open transactions: %v", err)
+		return
+	}
+	ends.Each(func(end kadm.ListedOffset) {
+		if at, ok := stable.Lookup(end.Topic, end.Partition); ok && at.Offset < end.Offset {
+			w.t.Logf("%s/%d is open from %d to %d", end.Topic, end.Partition, at.Offset, end.Offset)
+		}
+	})
 }
 
 func (w *world) must(err error) {
