@@ -2,9 +2,7 @@ package api
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"maps"
 	"net/http"
 	"net/url"
@@ -17,13 +15,11 @@ import (
 // tokenPrefix lets scanners of source code and logs find tokens that leaked.
 const tokenPrefix = "rbc_"
 
-// newToken makes a connector's token, 256 random bits, and the hash that Kafka may know.
-func newToken() (token, hash string) {
+// newToken makes a connector's token of 256 random bits.
+func newToken() string {
 	var raw [32]byte
 	_, _ = rand.Read(raw[:]) // never fails
-	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(raw[:])
-	sum := sha256.Sum256([]byte(token))
-	return token, hex.EncodeToString(sum[:])
+	return tokenPrefix + base64.RawURLEncoding.EncodeToString(raw[:])
 }
 
 // bind lets a connector have sessions and shows its token, once. A repeated request cannot be given the token again: it
@@ -34,8 +30,9 @@ func (s *Server) bind(c *call) (answer, error) {
 		return answer{}, err
 	}
 	id, connector := integration.ID(c.PathValue("id")), integration.ConnectorID(body.Connector)
-	token, hash := newToken()
-	r, command, err := s.change(c, integration.Bind{Integration: id, Connector: connector, TokenHash: hash}, func() error {
+	token := newToken()
+	claim := integration.ClaimToken(c.organization.ID, id, connector, token)
+	r, command, err := s.change(c, integration.Bind{Integration: id, Connector: connector, TokenClaim: claim}, func() error {
 		_, err := s.find(c, id, "")
 		return err
 	})

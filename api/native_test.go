@@ -1,8 +1,6 @@
 package api_test
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -32,9 +30,10 @@ func TestAConnectorsTokenIsShownOnceAndKeptNowhere(t *testing.T) {
 		t.Errorf("Cache-Control: got %q, want no-store", got.header.Get("Cache-Control"))
 	}
 	kept, _ := s.Integration(integration.ID(i.ID))
-	sum := sha256.Sum256([]byte(bound.Token))
-	if kept.Connectors["lcc-1"].TokenHash != hex.EncodeToString(sum[:]) {
-		t.Errorf("the hash that is kept is not that of the token")
+	tokens := kept.Connectors["lcc-1"].Tokens
+	if len(tokens) != 1 || tokens[0].Hash != integration.TokenHash(bound.Token) ||
+		!tokens[0].Proves(integration.TokenProof(kept.Organization, kept.ID, "lcc-1", bound.Token)) {
+		t.Errorf("hash and proof that are kept are not those of the token: %+v", tokens)
 	}
 
 	list := request(t, s, apitest.Admin, http.MethodGet, path, "")

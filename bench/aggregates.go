@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -46,7 +44,9 @@ func aggregate(n int, now time.Time) integration.Integration {
 	made := now.Add(-30 * 24 * time.Hour)
 	proved := now.Add(-time.Duration(n%3000) * time.Second)
 	id := integrationID(n)
-	sum := sha256.Sum256([]byte(connectorToken(n)))
+	connector := integration.ConnectorID(fmt.Sprintf("lcc-%07d", n))
+	claim := integration.ClaimToken(tenantOf(n), id, connector, connectorToken(n))
+	token := integration.Token{Hash: claim.Hash, Proof: claim.Proof, AddedAt: made}
 	return integration.Integration{
 		ID: id, Organization: tenantOf(n), Environment: integration.EnvironmentID(fmt.Sprintf("env-%05d", n%3)),
 		Name:       fmt.Sprintf("analytics sink %d", n),
@@ -64,7 +64,7 @@ func aggregate(n int, now time.Time) integration.Integration {
 			},
 		},
 		Connectors: map[integration.ConnectorID]integration.Binding{
-			integration.ConnectorID(fmt.Sprintf("lcc-%07d", n)): {TokenHash: hex.EncodeToString(sum[:]), BoundAt: made, BoundBy: "u-admin"},
+			connector: {Tokens: []integration.Token{token}, BoundAt: made, BoundBy: "u-admin"},
 		},
 		Due: proved.Add(time.Hour), CreatedAt: made, CreatedBy: "u-admin", UpdatedAt: proved,
 	}

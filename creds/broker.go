@@ -2,7 +2,6 @@ package creds
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,8 +20,10 @@ import (
 // Bindings is the replica of the state, as far as the broker needs it; [events.Table] is one. The values behind a
 // binding's pointers never change: a change is a new value.
 type Bindings interface {
-	// ByToken returns the binding whose token has this SHA-256, in lower-case hexadecimal.
-	ByToken(hash string) (events.Binding, bool)
+	// Holders returns the bindings that have a token with this SHA-256, in lower-case hexadecimal.
+	Holders(hash string) []events.Holder
+	// Binding returns the binding of a connector; ok is false when it is not bound.
+	Binding(id integration.ID, c integration.ConnectorID) (b events.Binding, ok bool)
 	// Ready is closed once the replica is complete.
 	Ready() <-chan struct{}
 }
@@ -155,9 +156,8 @@ func (b *Broker) find(ctx context.Context, token string, now time.Time) (*prepar
 	}
 	hash := hashOf(token)
 	p := b.plans.get(hash)
-	digits := p.text(hash)
-	binding, ok := b.bindings.ByToken(digits)
-	if !proves(digits, binding, ok) {
+	binding, of, ok := b.binding(p, p.text(hash), token)
+	if !ok || !of.Alive(now) {
 		b.noteRefused(events.Binding{}, errUnauthenticated, now)
 		return nil, levelNone, errUnauthenticated
 	}
@@ -166,7 +166,7 @@ func (b *Broker) find(ctx context.Context, token string, now time.Time) (*prepar
 		return nil, levelNone, err
 	}
 	if p == nil || !p.holds(binding) || p.slot.gone.Load() {
-		p = b.plan(hash, digits, binding, p)
+		p = b.plan(hash, of, binding, p)
 	}
 	session, level, err := p.slot.session.Load(), LevelMemory, error(nil)
 	if !session.good(now) {
@@ -182,16 +182,6 @@ func (b *Broker) find(ctx context.Context, token string, now time.Time) (*prepar
 	return session, level, nil
 }
 
-// proves compares the token's hash with the binding's. The look-up found it by the same hash already, but how a replica
-// looks something up is not for it to say who is who. Takes the same time when there is no binding.
-func proves(have string, of events.Binding, found bool) bool {
-	want := have
-	if found {
-		want = of.Integration.Connectors[of.Connector].TokenHash
-	}
-	return subtle.ConstantTimeCompare([]byte(have), []byte(want)) == 1 && found
-}
-
 // gate says why a known binding gets nothing.
 func gate(of events.Binding) error {
 	if r := of.Integration.CredentialsAllowed(*of.Organization); r != nil {
@@ -204,10 +194,10 @@ func gate(of events.Binding) error {
 }
 
 // plan makes the plan of a token anew, and drops what only the plan before it could reach.
-func (b *Broker) plan(h tokenHash, digits string, of events.Binding, was *plan) *plan {
+func (b *Broker) plan(h tokenHash, token integration.Token, of events.Binding, was *plan) *plan {
 	r := b.recipe(of)
 	k := r.Key()
-	p := &plan{hash: h, digits: digits, binding: of, slot: b.book.slotOf(k, r)}
+	p := &plan{hash: h, token: token, binding: of, slot: b.book.slotOf(k, r)}
 	b.plans.put(p)
 	if was != nil && was.slot.key.Epoch != k.Epoch {
 		b.book.drop(was.slot)

@@ -14,7 +14,7 @@ import (
 // a replica are immutable and replaced when something changes, so comparing pointers tells whether a plan still holds.
 type plan struct {
 	hash    tokenHash
-	digits  string // of the hash, as the replica knows it
+	token   integration.Token // as the replica has it
 	binding events.Binding
 	slot    *slot
 }
@@ -43,7 +43,7 @@ func (p *plan) text(of tokenHash) string {
 	if p == nil {
 		return of.String()
 	}
-	return p.digits
+	return p.token.Hash
 }
 
 // plans remembers the plan of each token that was read, so that a warm read hashes no recipe and takes no lock.

@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"context"
 	"time"
+
+	"github.com/rolebridge/rolebridge/events"
 )
 
 // sweepEvery is how often plans of tokens that are gone are forgotten.
@@ -61,7 +63,7 @@ func (b *Broker) schedule(ctx context.Context) error {
 		case <-timer.C:
 		case <-sweep.C:
 			b.plans.sweep(func(p *plan) bool {
-				_, ok := b.bindings.ByToken(p.digits)
+				_, ok := b.opens(p)
 				return ok
 			})
 		}
@@ -98,10 +100,20 @@ func (b *Broker) at(s *slot, t time.Time) {
 	b.book.due.at(s, t)
 }
 
-// wanted reports whether the binding that read the session would still be given this one.
+// wanted reports whether the token that read the session would still be given this one.
 func (b *Broker) wanted(reader *plan, s *slot) bool {
-	binding, ok := b.bindings.ByToken(reader.digits)
+	binding, ok := b.opens(reader)
 	return ok && gate(binding) == nil && b.recipe(binding).Key() == s.key
+}
+
+// opens returns the binding that the token of p still opens, if it does.
+func (b *Broker) opens(p *plan) (events.Binding, bool) {
+	binding, ok := b.bindings.Binding(p.binding.Integration.ID, p.binding.Connector)
+	if !ok {
+		return events.Binding{}, false
+	}
+	token, ok := binding.Grant().Token(p.token.Hash)
+	return binding, ok && token.Alive(time.Now())
 }
 
 func later(a, b time.Time) time.Time {

@@ -286,10 +286,12 @@ func TestEveryStoredRecordIsAsAsyncAPISays(t *testing.T) {
 			Status: integration.TrustValid, Asked: true, Again: true, Tries: 1, RefusedSince: noon, Doubts: 1, LastValid: noon,
 			Report: &report, History: []integration.Change{{At: noon, From: integration.TrustPending, To: integration.TrustValid}},
 		},
-		Connectors: map[integration.ConnectorID]integration.Binding{"lcc-1": {TokenHash: "ab", BoundAt: noon, BoundBy: "u-1"}},
 		Rotation: &integration.Rotation{
 			Phase: integration.RotationRetiring, Other: "e0", StartedAt: noon, StartedBy: "u-1", Proved: true, Since: noon, AdmittedSince: noon, RefusedSince: noon, Tries: 1,
 		},
+		Connectors: map[integration.ConnectorID]integration.Binding{"lcc-1": {
+			Tokens: []integration.Token{{Hash: "ab", Proof: "cd", AddedAt: noon, ExpiresAt: noon}}, Terms: terms, BoundAt: noon, BoundBy: "u-1",
+		}},
 	}
 	receipt := integration.Receipt{
 		Organization: "org-1", Source: "/cp", ID: "1", Integration: i.ID, Version: 1, At: noon,
@@ -342,11 +344,14 @@ func TestEveryStoredRecordIsAsAsyncAPISays(t *testing.T) {
 		"trust":              {doc.Schemas["trust"].Properties, i.Trust},
 		"binding":            {doc.Schemas["binding"].Properties, integration.Binding{}},
 		"rotation":           {doc.Schemas["rotation"].Properties, integration.Rotation{}},
+		"token":              {doc.Schemas["token"].Properties, integration.Token{}},
 	} {
 		var fields []string
-		for f := range reflect.TypeOf(of.stored).Fields() {
-			field, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			fields = append(fields, field)
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(of.stored)) {
+			if !f.Anonymous {
+				field, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+				fields = append(fields, field)
+			}
 		}
 		slices.Sort(fields)
 		if got := slices.Sorted(maps.Keys(of.properties)); !slices.Equal(got, fields) {

@@ -26,8 +26,20 @@ var (
 
 // One full example of every type; the tests find out when a type has none.
 var (
-	quota = 7
-	asks  = []integration.Ask{
+	quota   = 7
+	overlap = int64(0)
+	claim   = integration.TokenClaim{Hash: "ab", Proof: "cd", ExpiresAt: noon}
+	terms   = integration.Terms{
+		Workloads: []integration.Workload{
+			{OIDC: integration.OIDC{Issuer: "https://i", Audience: "a", Subject: "s"}}, {SPIFFE: "spiffe://domain/workload"},
+		},
+		Resources: []integration.Resource{
+			{S3: integration.S3Objects{Bucket: "b", Prefix: "p", Access: integration.AccessWrite}},
+			{DynamoDB: integration.DynamoDBTable{Table: "t", Region: "r", Access: integration.AccessRead}},
+		},
+		SourceIdentity: true,
+	}
+	asks = []integration.Ask{
 		integration.CreateOrganization{Admin: "u-1"},
 		integration.ConfigureOrganization{IntegrationQuota: &quota, InsecureRoles: integration.InsecureWarn},
 		integration.CreateRoleBinding{RoleBinding: rights},
@@ -39,7 +51,8 @@ var (
 		integration.RotateExternalID{Integration: "cspi-00001"},
 		integration.AbortRotation{Integration: "cspi-00001"},
 		integration.Delete{Integration: "cspi-00001", Force: true},
-		integration.Bind{Integration: "cspi-00001", Connector: "lcc-1", TokenHash: "ab"},
+		integration.Bind{Integration: "cspi-00001", Connector: "lcc-1", TokenClaim: claim, Terms: terms},
+		integration.RotateToken{Integration: "cspi-00001", Connector: "lcc-1", TokenClaim: claim, Overlap: &overlap},
 		integration.Unbind{Integration: "cspi-00001", Connector: "lcc-1"},
 	}
 	findings = []integration.Finding{
@@ -63,7 +76,9 @@ var (
 		integration.TrustAsked{Attempt: 2, Config: aws, Platform: "p", ExternalID: "e", Next: "n", Former: "f", Tags: true, Due: noon},
 		integration.Validated{Report: report, Status: integration.TrustValid, Due: noon},
 		integration.TrustChanged{From: integration.TrustValid, To: integration.TrustDenied},
-		integration.Bound{Connector: "lcc-1", TokenHash: "ab", BoundBy: "u-1"},
+		integration.Bound{Connector: "lcc-1", TokenClaim: claim, Terms: terms, BoundBy: "u-1"},
+		integration.TokenRotated{Connector: "lcc-1", TokenClaim: claim, OthersExpireAt: noon, RotatedBy: "u-1"},
+		integration.TokensExpired{Connector: "lcc-1", Hashes: []string{"ab"}},
 		integration.Unbound{Connector: "lcc-1"},
 		integration.SessionsRevoked{Epoch: 3},
 		integration.RotationStarted{Next: "n", StartedBy: "u-1"},

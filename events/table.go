@@ -48,12 +48,16 @@ type answerKey struct {
 	asker        integration.Asker
 }
 
-// Binding is what a connector's token stands for.
+// Binding is a connector that is bound, with all that decides what it may have. Two are equal as long as nothing of it has
+// changed.
 type Binding struct {
 	Organization *integration.Organization
 	Integration  *integration.Integration
 	Connector    integration.ConnectorID
 }
+
+// Grant is what the connector was bound with: its tokens, workloads and resources.
+func (b Binding) Grant() integration.Binding { return b.Integration.Connectors[b.Connector] }
 
 // TableOption changes how a [Table] works.
 type TableOption func(*Table)
@@ -294,10 +298,16 @@ func (t *Table) All(yield func(*integration.Integration) bool) {
 	}
 }
 
-// ByToken returns the binding whose token has this SHA-256, in lower-case hexadecimal. Within an organization the
-// decider keeps hashes apart; of two organizations that bind the same, only the first one's binding counts. It never
-// waits, also while records are applied or the table is walked.
-func (t *Table) ByToken(hash string) (Binding, bool) { return t.tokens.find(hash) }
+// Holders returns the bindings that have a token with this SHA-256, in lower-case hexadecimal: at most one of each
+// organization, and seldom more than one at all. Hashes can be copied, so it is the token's proof that tells which of them
+// is meant. The slice is shared and must not be changed. It never waits, also while records are applied or the table is
+// walked.
+func (t *Table) Holders(hash string) []Holder { return t.tokens.find(hash) }
+
+// Binding returns the binding of a connector; ok is false when it is not bound. Like Holders it never waits.
+func (t *Table) Binding(id integration.ID, c integration.ConnectorID) (b Binding, ok bool) {
+	return t.tokens.binding(id, c)
+}
 
 // WaitFor waits until the table has integration id at this version or a later one, or until it is deleted. One that the
 // table has never had is waited for: its creation may be on the way. It returns the error of ctx when that ends first.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func (l *stateLog) write(commit kgo.TransactionEndTry, records ...*kgo.Record) {
 	}
 }
 
-func (l *stateLog) integration(n int, version int64, hash string, at time.Time) *kgo.Record {
+func (l *stateLog) integration(n int, version int64, hash string) *kgo.Record {
 	l.t.Helper()
 	org := integration.OrganizationID(fmt.Sprint("org-", n%2))
 	i := integration.Integration{
@@ -61,7 +62,7 @@ func (l *stateLog) integration(n int, version int64, hash string, at time.Time) 
 		Config: integration.Config{Kind: integration.KindAWS}, Mapping: integration.Mapping{Status: integration.MappingReady},
 	}
 	if hash != "" {
-		i.Connectors = map[integration.ConnectorID]integration.Binding{"lcc-1": {TokenHash: hash, BoundAt: at}}
+		i.Connectors = map[integration.ConnectorID]integration.Binding{"lcc-1": {Tokens: []integration.Token{{Hash: hash}}}}
 	}
 	r, err := l.topics.IntegrationRecord(org, i.ID, &i)
 	if err != nil {
@@ -115,8 +116,8 @@ func onBoth(t *testing.T, test func(t *testing.T, l *stateLog)) {
 
 func TestTheTableIsReadyWhenTheLogEndsInWhatIsNoRecord(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *stateLog) {
-		l.write(kgo.TryCommit, l.integration(1, 1, "", noon), l.integration(2, 1, "", noon))
-		l.write(kgo.TryAbort, l.integration(1, 9, "", noon), l.integration(3, 9, "", noon))
+		l.write(kgo.TryCommit, l.integration(1, 1, ""), l.integration(2, 1, ""))
+		l.write(kgo.TryAbort, l.integration(1, 9, ""), l.integration(3, 9, ""))
 		table := l.table()
 		if got := table.Count(); got != 2 {
 			t.Errorf("the table has %d integrations, want 2", got)
@@ -129,7 +130,7 @@ func TestTheTableIsReadyWhenTheLogEndsInWhatIsNoRecord(t *testing.T) {
 
 func TestTheTableFollowsAndWakesWhoWaits(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *stateLog) {
-		l.write(kgo.TryCommit, l.integration(1, 1, "aa", noon))
+		l.write(kgo.TryCommit, l.integration(1, 1, "aa"))
 		table := l.table()
 		waited := make(chan error, 2)
 		go func() { waited <- table.WaitFor(t.Context(), "cspi-00001", 2) }()
@@ -147,13 +148,13 @@ func TestTheTableFollowsAndWakesWhoWaits(t *testing.T) {
 			t.Errorf("waiting for what never comes: got %v, want the end of the context", err)
 		}
 		receipt := integration.Receipt{Organization: "org-1", Source: "s", ID: "1", Integration: "cspi-00001", Version: 2}
-		l.write(kgo.TryCommit, l.integration(1, 2, "bb", noon), l.must(l.topics.ReceiptRecord("org-1", asker, &receipt)))
+		l.write(kgo.TryCommit, l.integration(1, 2, "bb"), l.must(l.topics.ReceiptRecord("org-1", asker, &receipt)))
 		for range 2 {
 			if err := <-waited; err != nil {
 				t.Error(err)
 			}
 		}
-		if _, ok := table.ByToken("aa"); ok {
+		if got := table.Holders("aa"); len(got) != 0 {
 			t.Error("the old token is still known")
 		}
 		l.write(kgo.TryCommit, l.must(l.topics.IntegrationRecord("org-1", "cspi-00001", nil)), l.must(l.topics.ReceiptRecord("org-1", asker, nil)))
@@ -168,7 +169,7 @@ func TestTheTableFollowsAndWakesWhoWaits(t *testing.T) {
 
 func TestWhoWaitsForAnIntegrationWaitsForItsCreationAndNotBeyondItsEnd(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *stateLog) {
-		l.write(kgo.TryCommit, l.integration(1, 1, "", noon))
+		l.write(kgo.TryCommit, l.integration(1, 1, ""))
 		table := l.table()
 		wait := func(id integration.ID, version int64) (end func() error) {
 			waited := make(chan error, 1)
@@ -182,7 +183,7 @@ func TestWhoWaitsForAnIntegrationWaitsForItsCreationAndNotBeyondItsEnd(t *testin
 			t.Errorf("an integration that nobody has seen: got %v, want the end of the context", err)
 		}
 		created, later := wait("cspi-00002", 1), wait("cspi-00001", 99)
-		l.write(kgo.TryCommit, l.integration(2, 1, "", noon))
+		l.write(kgo.TryCommit, l.integration(2, 1, ""))
 		if err := created(); err != nil {
 			t.Errorf("after the creation: %v", err)
 		}
@@ -200,26 +201,44 @@ func TestWhoWaitsForAnIntegrationWaitsForItsCreationAndNotBeyondItsEnd(t *testin
 	})
 }
 
-func TestAStolenTokenHashStaysWithItsFirstOwner(t *testing.T) {
+func TestEachHolderOfATokensHashIsFound(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *stateLog) {
 		for n := range 2 {
 			o := integration.Organization{ID: integration.OrganizationID(fmt.Sprint("org-", n))}
 			l.write(kgo.TryCommit, l.must(l.topics.OrganizationRecord(o)))
 		}
-		l.write(kgo.TryCommit, l.integration(2, 1, "aa", noon.Add(time.Hour)))
-		l.write(kgo.TryCommit, l.integration(1, 1, "aa", noon))
-		l.write(kgo.TryCommit, l.integration(4, 1, "aa", noon.Add(2*time.Hour)))
+		l.write(kgo.TryCommit, l.integration(2, 1, "aa"))
+		l.write(kgo.TryCommit, l.integration(1, 1, "aa"))
+		l.write(kgo.TryCommit, l.integration(4, 1, "bb"))
 		table := l.table()
-		b, ok := table.ByToken("aa")
-		if !ok || b.Integration.ID != "cspi-00001" || b.Organization.ID != "org-1" {
-			t.Errorf("the token belongs to %+v, want the integration that bound it first", b.Integration)
+		holders := func(hash string) (ids []integration.ID) {
+			for _, h := range table.Holders(hash) {
+				b, ok := h.Binding()
+				if named, bound := table.Binding(b.Integration.ID, b.Connector); !ok || !bound || named != b {
+					t.Errorf("holder %+v, %t; the binding of that name is %+v, %t", b, ok, named, bound)
+				}
+				if got := b.Grant().Tokens; len(got) != 1 || got[0].Hash != hash {
+					t.Errorf("holder %+v has the tokens %v, want %s", b, got, hash)
+				}
+				ids = append(ids, b.Integration.ID)
+			}
+			slices.Sort(ids)
+			return ids
 		}
-		l.write(kgo.TryCommit, l.integration(1, 2, "", noon))
+		if got, want := holders("aa"), []integration.ID{"cspi-00001", "cspi-00002"}; !slices.Equal(got, want) {
+			t.Errorf("holders: got %v, want %v", got, want)
+		}
+		l.write(kgo.TryCommit, l.integration(1, 2, ""))
 		if err := table.WaitFor(t.Context(), "cspi-00001", 2); err != nil {
 			t.Fatal(err)
 		}
-		if b, ok := table.ByToken("aa"); ok {
-			t.Errorf("after its owner let go, the hash belongs to %s of %s: it was copied", b.Integration.ID, b.Organization.ID)
+		if got, want := holders("aa"), []integration.ID{"cspi-00002"}; !slices.Equal(got, want) {
+			t.Errorf("after one let go, holders: got %v, want %v", got, want)
+		}
+		for id, c := range map[integration.ID]integration.ConnectorID{"cspi-00001": "lcc-1", "cspi-00002": "lcc-2", "cspi-00009": "lcc-1"} {
+			if b, ok := table.Binding(id, c); ok {
+				t.Errorf("%s is bound to %s: %+v", c, id, b)
+			}
 		}
 	})
 }

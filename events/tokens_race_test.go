@@ -15,7 +15,7 @@ func TestATokenIsNeverMissingWhileItsIntegrationChanges(t *testing.T) {
 	home.Store(&integration.Organization{ID: "org"})
 	version := func(n int64) *integration.Integration {
 		return &integration.Integration{ID: "cspi-1", Organization: "org", Version: n, Connectors: map[integration.ConnectorID]integration.Binding{
-			"lcc-1": {TokenHash: "aa"},
+			"lcc-1": {Tokens: []integration.Token{{Hash: "aa"}}},
 		}}
 	}
 	now := version(1)
@@ -24,18 +24,24 @@ func TestATokenIsNeverMissingWhileItsIntegrationChanges(t *testing.T) {
 	var readers sync.WaitGroup
 	for range 2 {
 		readers.Go(func() {
-			for last := int64(1); ; {
+			for last, lastNamed := int64(1), int64(1); ; {
 				select {
 				case <-stop:
 					return
 				default:
 				}
-				b, ok := index.find("aa")
+				holders := index.find("aa")
+				named, bound := index.binding("cspi-1", "lcc-1")
+				if len(holders) != 1 || !bound || named.Integration.Version < lastNamed {
+					t.Errorf("after version %d: holders %v, binding %+v, %t; want it there throughout", lastNamed, holders, named, bound)
+					return
+				}
+				b, ok := holders[0].Binding()
 				if !ok || b.Integration.Version < last {
 					t.Errorf("after version %d the token leads to %+v, found: %v; want it there throughout", last, b, ok)
 					return
 				}
-				last = b.Integration.Version
+				last, lastNamed = b.Integration.Version, named.Integration.Version
 			}
 		})
 	}

@@ -24,7 +24,7 @@ func soon(t *testing.T, what string, done <-chan struct{}) {
 func TestATokenIsFoundWhileTheTableIsBusy(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *stateLog) {
 		o := integration.Organization{ID: "org-1"}
-		l.write(kgo.TryCommit, l.must(l.topics.OrganizationRecord(o)), l.integration(1, 1, "aa", noon))
+		l.write(kgo.TryCommit, l.must(l.topics.OrganizationRecord(o)), l.integration(1, 1, "aa"))
 		table := l.table()
 		walk, walking, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		goOn := sync.OnceFunc(func() { close(walk) })
@@ -38,7 +38,7 @@ func TestATokenIsFoundWhileTheTableIsBusy(t *testing.T) {
 			})
 		}()
 		<-walking
-		l.write(kgo.TryCommit, l.integration(1, 2, "aa", noon)) // has to wait for the walk to end
+		l.write(kgo.TryCommit, l.integration(1, 2, "aa")) // has to wait for the walk to end
 		waitsForWriter := func() bool {
 			counted := make(chan struct{})
 			go func() { table.Count(); close(counted) }()
@@ -57,10 +57,19 @@ func TestATokenIsFoundWhileTheTableIsBusy(t *testing.T) {
 		found := make(chan struct{})
 		go func() {
 			defer close(found)
-			if _, ok := table.ByToken("aa"); !ok {
+			look := func() bool {
+				holders := table.Holders("aa")
+				if len(holders) != 1 {
+					return false
+				}
+				found, ok := holders[0].Binding()
+				named, bound := table.Binding("cspi-00001", "lcc-1")
+				return ok && bound && found == named
+			}
+			if !look() {
 				t.Error("the token is not found while the table is busy")
 			}
-			if n := testing.AllocsPerRun(10_000, func() { table.ByToken("aa") }); n != 0 {
+			if n := testing.AllocsPerRun(10_000, func() { look() }); n != 0 {
 				t.Errorf("a look-up allocates %v times, want none", n)
 			}
 		}()
@@ -75,19 +84,24 @@ func TestATokenIsFoundWhileTheTableIsBusy(t *testing.T) {
 
 func TestABindingShowsItsOrganizationAsItIsNow(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *stateLog) {
-		l.write(kgo.TryCommit, l.integration(1, 1, "aa", noon))
+		l.write(kgo.TryCommit, l.integration(1, 1, "aa"))
 		table := l.table()
 		wait := func(what string, ok func(events.Binding, bool) bool) {
 			t.Helper()
-			for deadline := time.Now().Add(20 * time.Second); !ok(table.ByToken("aa")); {
+			for deadline := time.Now().Add(20 * time.Second); !ok(table.Binding("cspi-00001", "lcc-1")); {
 				if time.Now().After(deadline) {
-					b, found := table.ByToken("aa")
+					b, found := table.Binding("cspi-00001", "lcc-1")
 					t.Fatalf("after 20 s: %s: got %+v, %v", what, b, found)
 				}
 				<-time.After(time.Millisecond)
 			}
 		}
-		if b, ok := table.ByToken("aa"); ok {
+		for _, h := range table.Holders("aa") {
+			if b, ok := h.Binding(); ok {
+				t.Errorf("a binding without its organization was found: %+v", b)
+			}
+		}
+		if b, ok := table.Binding("cspi-00001", "lcc-1"); ok {
 			t.Errorf("a binding without its organization was found: %+v", b)
 		}
 		for v := range int64(2) {

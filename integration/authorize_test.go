@@ -51,7 +51,7 @@ func TestCommandsAreRefusedToThoseWithoutTheRole(t *testing.T) {
 	id := w.create(roleA)
 	scope := integration.Scope{Environment: env, Integration: id}
 	w.mustDo(admin, integration.CreateRoleBinding{RoleBinding: integration.RoleBinding{Principal: "sa-assigner", Role: integration.Assigner, Scope: scope}})
-	w.mustDo("sa-assigner", integration.Bind{Integration: id, Connector: "lcc-1", TokenHash: hashA})
+	w.mustDo("sa-assigner", integration.Bind{Integration: id, Connector: "lcc-1", TokenClaim: claimed(hashA)})
 	w.refused("sa-assigner", integration.Delete{Integration: id}, integration.CodeDenied, "")
 	w.refused("sa-assigner", integration.Create{Environment: env, Name: "n", Config: integration.Config{Kind: integration.KindAWS}}, integration.CodeDenied, "")
 	w.refused("u-stranger", integration.Delete{Integration: id}, integration.CodeNotFound, "")

@@ -38,6 +38,7 @@ func Asks() []Ask {
 		AbortRotation{},
 		Delete{},
 		Bind{},
+		RotateToken{},
 		Unbind{},
 	}
 }
@@ -104,12 +105,23 @@ type Delete struct {
 	Force       bool `json:"force,omitempty"`
 }
 
-// Bind lets a connector have sessions. The asker makes the token at random (at least 256 bits) and sends its hash only.
+// Bind lets a connector have sessions. The asker makes the token at random (at least 256 bits) and sends its hash and its
+// proof only; a connector that shows a workload identity needs no token.
 type Bind struct {
 	Integration ID          `json:"integration"`
 	Connector   ConnectorID `json:"connector"`
-	// TokenHash is the SHA-256 of the token, 64 hexadecimal digits in lower case.
-	TokenHash string `json:"token_sha256"`
+	TokenClaim
+	Terms
+}
+
+// RotateToken gives a connector a new token, which works at once. Those it has work until the overlap ends, or end
+// before that if they would have anyway.
+type RotateToken struct {
+	Integration ID          `json:"integration"`
+	Connector   ConnectorID `json:"connector"`
+	TokenClaim
+	// Overlap in seconds, 0 to [MaxOverlap]; nil is [DefaultOverlap].
+	Overlap *int64 `json:"overlap_seconds,omitempty"`
 }
 
 // Unbind takes a connector's sessions away.
@@ -130,6 +142,7 @@ func (RotateExternalID) Type() string      { return "integration.rotate-external
 func (AbortRotation) Type() string         { return "integration.abort-rotation" }
 func (Delete) Type() string                { return "integration.delete" }
 func (Bind) Type() string                  { return "connector.bind" }
+func (RotateToken) Type() string           { return "connector.rotate-token" }
 func (Unbind) Type() string                { return "connector.unbind" }
 
 func (CreateOrganization) About() ID    { return "" }
@@ -144,6 +157,7 @@ func (a RotateExternalID) About() ID    { return a.Integration }
 func (a AbortRotation) About() ID       { return a.Integration }
 func (a Delete) About() ID              { return a.Integration }
 func (a Bind) About() ID                { return a.Integration }
+func (a RotateToken) About() ID         { return a.Integration }
 func (a Unbind) About() ID              { return a.Integration }
 
 // Result is what a worker found out about one integration.

@@ -14,6 +14,9 @@ type Inputs struct {
 	ExternalID string
 	// Jitter in [0, 1) spreads timers.
 	Jitter float64
+	// SessionPolicy writes the policy that narrows the sessions of a customer to resources, or says which of them cannot
+	// be, under /resources. It is a function of its arguments alone. Nil: resources are refused.
+	SessionPolicy func(Config, []Resource) (string, *Refusal)
 }
 
 var (
@@ -106,6 +109,8 @@ func (d *decision) decide(cmd Command) *Refusal {
 		return d.with(o, cmd.Actor, ask.Integration, OpManage, func(i Integration) *Refusal { return d.delete(i, cmd.Actor, ask) })
 	case Bind:
 		return d.with(o, cmd.Actor, ask.Integration, OpUse, func(i Integration) *Refusal { return d.bind(i, cmd.Actor, ask) })
+	case RotateToken:
+		return d.with(o, cmd.Actor, ask.Integration, OpUse, func(i Integration) *Refusal { return d.rotateToken(i, cmd.Actor, ask) })
 	case Unbind:
 		return d.with(o, cmd.Actor, ask.Integration, OpUse, func(i Integration) *Refusal { return d.unbind(i, ask) })
 	}
@@ -223,41 +228,6 @@ func (d *decision) delete(i Integration, actor Principal, ask Delete) *Refusal {
 	}
 	d.emit(i.ID, DeletionStarted{DeletedBy: actor, Forced: ask.Force})
 	d.askMapping(i.ID, RemoveMapping)
-	return nil
-}
-
-func (d *decision) bind(i Integration, actor Principal, ask Bind) *Refusal {
-	if r := checkIdentifier("/connector", string(ask.Connector)); r != nil {
-		return r
-	}
-	if !tokenHash.MatchString(ask.TokenHash) {
-		return refuseField("/token_sha256", "want the SHA-256 of the connector's token: 64 hexadecimal digits in lower case")
-	}
-	if i.Config.Draft() {
-		return Refuse(CodeConflict, "%s is a draft: the customer's identity is missing", i.ID)
-	}
-	if _, bound := i.Connectors[ask.Connector]; bound {
-		return &Refusal{Code: CodeExists, Field: "/connector", Message: "is bound to " + string(i.ID) + " already"}
-	}
-	if len(i.Connectors) >= MaxConnectors {
-		return Refuse(CodeQuota, "%s has %d connectors; at most %d are allowed", i.ID, len(i.Connectors), MaxConnectors)
-	}
-	if _, taken := d.state.token(ask.TokenHash); taken {
-		return &Refusal{Code: CodeExists, Field: "/token_sha256", Message: "is the token of another connector"}
-	}
-	d.emit(i.ID, Bound{Connector: ask.Connector, TokenHash: ask.TokenHash, BoundBy: actor})
-	// A connector is about to rely on it: what was proved up to an hour ago is proved again.
-	if i.mapped() && !i.Trust.Asked {
-		d.askTrust(i.ID)
-	}
-	return nil
-}
-
-func (d *decision) unbind(i Integration, ask Unbind) *Refusal {
-	if _, bound := i.Connectors[ask.Connector]; !bound {
-		return &Refusal{Code: CodeNotFound, Field: "/connector", Message: "is not bound to " + string(i.ID)}
-	}
-	d.emit(i.ID, Unbound{Connector: ask.Connector})
 	return nil
 }
 

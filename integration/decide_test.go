@@ -22,6 +22,11 @@ const (
 	hashB   = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
 
+// claimed is a claim of the token with this hash.
+func claimed(hash string) integration.TokenClaim {
+	return integration.TokenClaim{Hash: hash, Proof: strings.Repeat("f", 64)}
+}
+
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // world drives decisions over one organization and keeps every event.
@@ -174,7 +179,7 @@ func TestAnIntegrationGoesFromCreationToCredentials(t *testing.T) {
 	if r := w.get(id).CredentialsAllowed(o); r != nil {
 		t.Errorf("credentials are refused: %v", r)
 	}
-	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenHash: hashA})
+	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenClaim: claimed(hashA)})
 	if got := w.get(id).Status(); got != integration.StatusActive {
 		t.Errorf("status is %s, want ACTIVE", got)
 	}
@@ -204,8 +209,8 @@ func TestBadFieldsAreRefusedByName(t *testing.T) {
 		"a bad account email": {integration.Create{Environment: env, Name: "n", Config: integration.Config{Kind: integration.KindGCP, Customer: "x"}}, "/config/customer_google_service_account"},
 		"a bad tenant":        {integration.Create{Environment: env, Name: "n", Config: integration.Config{Kind: integration.KindAzure, Customer: "x"}}, "/config/customer_azure_tenant_id"},
 		"a bad id":            {integration.Delete{Integration: "cspi-"}, "/integration"},
-		"a bad connector":     {integration.Bind{Integration: id, Connector: "", TokenHash: hashA}, "/connector"},
-		"a token, not a hash": {integration.Bind{Integration: id, Connector: "lcc-1", TokenHash: "secret"}, "/token_sha256"},
+		"a bad connector":     {integration.Bind{Integration: id, Connector: "", TokenClaim: claimed(hashA)}, "/connector"},
+		"a token, not a hash": {integration.Bind{Integration: id, Connector: "lcc-1", TokenClaim: claimed("secret")}, "/token_sha256"},
 		"an unknown setting":  {integration.ConfigureOrganization{InsecureRoles: "maybe"}, "/insecure_roles"},
 	} {
 		t.Run(name, func(*testing.T) { w.refused(admin, c.ask, integration.CodeInvalid, c.field) })
@@ -276,7 +281,7 @@ func TestTheQuotaIsNeverPassed(t *testing.T) {
 func TestDeletionIsRefusedWhileBound(t *testing.T) {
 	w := newWorld(t)
 	id := w.create(roleA)
-	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenHash: hashA})
+	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenClaim: claimed(hashA)})
 	w.refused(admin, integration.Delete{Integration: id}, integration.CodeInUse, "")
 	epoch := w.get(id).Epoch
 	w.mustDo(admin, integration.Delete{Integration: id, Force: true})
@@ -293,12 +298,12 @@ func TestDeletionIsRefusedWhileBound(t *testing.T) {
 func TestATokenBelongsToOneConnector(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.create(roleA), w.create(roleB)
-	w.mustDo(admin, integration.Bind{Integration: a, Connector: "lcc-1", TokenHash: hashA})
-	w.refused(admin, integration.Bind{Integration: a, Connector: "lcc-1", TokenHash: hashB}, integration.CodeExists, "/connector")
-	w.refused(admin, integration.Bind{Integration: b, Connector: "lcc-2", TokenHash: hashA}, integration.CodeExists, "/token_sha256")
+	w.mustDo(admin, integration.Bind{Integration: a, Connector: "lcc-1", TokenClaim: claimed(hashA)})
+	w.refused(admin, integration.Bind{Integration: a, Connector: "lcc-1", TokenClaim: claimed(hashB)}, integration.CodeExists, "/connector")
+	w.refused(admin, integration.Bind{Integration: b, Connector: "lcc-2", TokenClaim: claimed(hashA)}, integration.CodeExists, "/token_sha256")
 	w.mustDo(admin, integration.Unbind{Integration: a, Connector: "lcc-1"})
 	w.refused(admin, integration.Unbind{Integration: a, Connector: "lcc-1"}, integration.CodeNotFound, "/connector")
-	w.mustDo(admin, integration.Bind{Integration: b, Connector: "lcc-2", TokenHash: hashA})
+	w.mustDo(admin, integration.Bind{Integration: b, Connector: "lcc-2", TokenClaim: claimed(hashA)})
 }
 
 func TestADraftTakesItsCustomerRoleOnce(t *testing.T) {

@@ -45,6 +45,8 @@ func Facts() []Fact {
 		Validated{},
 		TrustChanged{},
 		Bound{},
+		TokenRotated{},
+		TokensExpired{},
 		Unbound{},
 		SessionsRevoked{},
 		RotationStarted{},
@@ -160,8 +162,24 @@ type TrustChanged struct {
 // Bound says that a connector may have sessions.
 type Bound struct {
 	Connector ConnectorID `json:"connector"`
-	TokenHash string      `json:"token_sha256"`
-	BoundBy   Principal   `json:"bound_by"`
+	TokenClaim
+	Terms
+	BoundBy Principal `json:"bound_by"`
+}
+
+// TokenRotated says that a connector has a new token, and until when those before it work; when that is the moment of
+// the rotation, they have ended.
+type TokenRotated struct {
+	Connector ConnectorID `json:"connector"`
+	TokenClaim
+	OthersExpireAt time.Time `json:"others_expire_at"`
+	RotatedBy      Principal `json:"rotated_by"`
+}
+
+// TokensExpired says that tokens of a connector are over, and forgotten.
+type TokensExpired struct {
+	Connector ConnectorID `json:"connector"`
+	Hashes    []string    `json:"tokens_sha256"`
 }
 
 // Unbound says that a connector may have sessions no longer.
@@ -233,6 +251,8 @@ func (TrustAsked) Type() string             { return "trust.requested" }
 func (Validated) Type() string              { return "integration.validated" }
 func (TrustChanged) Type() string           { return "integration.trust-changed" }
 func (Bound) Type() string                  { return "connector.bound" }
+func (TokenRotated) Type() string           { return "connector.token-rotated" }
+func (TokensExpired) Type() string          { return "connector.tokens-expired" }
 func (Unbound) Type() string                { return "connector.unbound" }
 func (SessionsRevoked) Type() string        { return "integration.sessions-revoked" }
 func (RotationStarted) Type() string        { return "integration.rotation-started" }

@@ -107,7 +107,15 @@ func (i Integration) evolve(e Event) Integration {
 	case TrustChanged:
 		i.Trust.History = lastChanges(i.Trust.History, Change{At: e.Time, From: fact.From, To: fact.To})
 	case Bound:
-		i = i.withConnector(fact.Connector, Binding{TokenHash: fact.TokenHash, BoundAt: e.Time, BoundBy: fact.BoundBy})
+		b := Binding{Terms: fact.Terms, BoundAt: e.Time, BoundBy: fact.BoundBy}
+		if fact.TokenClaim.given() {
+			b.Tokens = []Token{fact.token(e.Time)}
+		}
+		i = i.withConnector(fact.Connector, b)
+	case TokenRotated:
+		i = i.withConnector(fact.Connector, i.Connectors[fact.Connector].withToken(fact.token(e.Time), fact.OthersExpireAt))
+	case TokensExpired:
+		i = i.withConnector(fact.Connector, i.Connectors[fact.Connector].withoutTokens(fact.Hashes))
 	case Unbound:
 		i = i.withoutConnector(fact.Connector)
 	case SessionsRevoked:

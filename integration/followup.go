@@ -108,6 +108,7 @@ func (d *decision) validated(i Integration, r Report) {
 
 // wake decides what is due; nothing when it is too early.
 func (d *decision) wake(i Integration) {
+	d.expireTokens(i)
 	if i.Due.IsZero() || d.in.Now.Before(i.Due) {
 		return
 	}

@@ -24,7 +24,8 @@ type Integration struct {
 	Connectors map[ConnectorID]Binding `json:"connectors,omitempty"`
 	// Rotation of the external ID that is under way; nil is none.
 	Rotation *Rotation `json:"rotation,omitempty"`
-	// Due is when [TimerIsDue] has something to decide; zero is never. Being state, it survives restarts.
+	// Due is when mapping or trust have to be looked at; zero is never. Being state, it survives restarts. See
+	// [Integration.NextDue].
 	Due       time.Time `json:"due,omitzero"`
 	CreatedAt time.Time `json:"created_at"`
 	CreatedBy Principal `json:"created_by"`
@@ -52,14 +53,6 @@ type Mapping struct {
 	Reason   string `json:"reason,omitempty"`
 	// Tries counts failures in a row, for the backoff.
 	Tries int `json:"tries,omitempty"`
-}
-
-// Binding lets one connector have sessions of the integration.
-type Binding struct {
-	// TokenHash is the SHA-256 of the connector's token, in hexadecimal. The token itself is never stored.
-	TokenHash string    `json:"token_sha256"`
-	BoundAt   time.Time `json:"bound_at"`
-	BoundBy   Principal `json:"bound_by"`
 }
 
 // Status is the state that clients of the provider-integration API know.

@@ -34,7 +34,7 @@ var (
 	identifier = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 	principal  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:@/|-]{0,127}$`)
 	ids        = regexp.MustCompile(`^cspi-[a-z0-9]{5,32}$`)
-	tokenHash  = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	hexDigest  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
 // MaxName is the longest display name, in characters.

@@ -93,7 +93,7 @@ func (h *history) ask(rt *rapid.T) integration.Ask {
 	}
 	quota := rapid.IntRange(-1, 4).Draw(rt, "quota")
 	create := integration.Create{Environment: somewhere, Name: "n", Config: config}
-	bind := integration.Bind{Integration: id, Connector: connector, TokenHash: rapid.SampledFrom(hashes).Draw(rt, "hash")}
+	bind := integration.Bind{Integration: id, Connector: connector, TokenClaim: claimed(rapid.SampledFrom(hashes).Draw(rt, "hash"))}
 	update := integration.Update{Integration: id, Config: config}
 	if i, ok := h.w.state.Integration(id); ok && rapid.IntRange(0, 3).Draw(rt, "stray update") > 0 {
 		update.Config = i.Config
@@ -325,10 +325,12 @@ func (h *history) holds(t *rapid.T) {
 			seen[key] = id
 		}
 		for _, b := range i.Connectors {
-			if other, taken := tokens[b.TokenHash]; taken {
-				t.Fatalf("%s and %s share a token", other, id)
+			for _, token := range b.Tokens {
+				if other, taken := tokens[token.Hash]; taken {
+					t.Fatalf("%s and %s share a token", other, id)
+				}
+				tokens[token.Hash] = id
 			}
-			tokens[b.TokenHash] = id
 		}
 	}
 	if live != h.w.state.Count() {

@@ -53,7 +53,7 @@ func (h *history) replace(rt *rapid.T) {
 	made := h.w.do(control, integration.Create{Environment: i.Environment, Name: "n", Config: i.Config})
 	h.check(rt, made)
 	for c, b := range i.Connectors {
-		h.check(rt, h.w.do(control, integration.Bind{Integration: made[0].Integration, Connector: c, TokenHash: b.TokenHash}))
+		h.check(rt, h.w.do(control, integration.Bind{Integration: made[0].Integration, Connector: c, TokenClaim: claimed(b.Tokens[0].Hash)}))
 	}
 }
 
@@ -123,7 +123,7 @@ func sameState(rt *rapid.T, want, got *integration.State) {
 	for id := range want.Integrations() {
 		asks = append(asks, integration.Delete{Integration: id}, integration.Validate{Integration: id})
 		for _, hash := range hashes {
-			asks = append(asks, integration.Bind{Integration: id, Connector: "lcc-new", TokenHash: hash})
+			asks = append(asks, integration.Bind{Integration: id, Connector: "lcc-new", TokenClaim: claimed(hash)})
 		}
 	}
 	for _, ask := range asks {

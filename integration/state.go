@@ -217,7 +217,9 @@ func (s *State) SetIntegration(i Integration) {
 			s.customers[customerKeyOf(i.Environment, i.Config)] = i.ID
 		}
 		for c, b := range i.Connectors {
-			s.tokens[b.TokenHash] = binder{i.ID, c}
+			for _, t := range b.Tokens {
+				s.tokens[t.Hash] = binder{i.ID, c}
+			}
 		}
 	}
 	s.integrations[i.ID] = &i
@@ -244,8 +246,10 @@ func (s *State) unindex(i Integration) {
 		}
 	}
 	for c, b := range i.Connectors {
-		if holder, ok := s.token(b.TokenHash); ok && holder == (binder{i.ID, c}) {
-			drop(s, s.tokens, b.TokenHash)
+		for _, t := range b.Tokens {
+			if holder, ok := s.token(t.Hash); ok && holder == (binder{i.ID, c}) {
+				drop(s, s.tokens, t.Hash)
+			}
 		}
 	}
 }

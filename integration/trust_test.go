@@ -212,7 +212,7 @@ func TestAMappingThatNeverWasMadeGivesNothing(t *testing.T) {
 	w.result(id, w.get(id).Mapping.Attempt, integration.MappingWasRefused{Reason: "Throttling"})
 	before := w.get(id).Trust.Attempt
 	w.mustDo(admin, integration.Validate{Integration: id})
-	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenHash: hashA})
+	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenClaim: claimed(hashA)})
 	w.due(id)
 	if got := w.get(id).Trust.Attempt; got != before {
 		t.Errorf("trust is proved %d times without a platform role", got-before)
@@ -231,7 +231,7 @@ func TestTheMappingOfADraftDoesNotServeItsCustomer(t *testing.T) {
 	w.mapped(id)
 	w.mustDo(admin, integration.Update{Integration: id, Config: integration.Config{Kind: integration.KindAWS, Customer: roleA}})
 	w.mustDo(admin, integration.Validate{Integration: id})
-	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenHash: hashA})
+	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenClaim: claimed(hashA)})
 	w.due(id)
 	w.result(id, w.get(id).Mapping.Attempt, integration.MappingWasRefused{Reason: "Throttling"})
 	w.due(id)

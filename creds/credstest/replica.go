@@ -7,8 +7,6 @@ package credstest
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"maps"
 	"slices"
 	"sync"
@@ -26,12 +24,7 @@ type Replica struct {
 	mu            sync.RWMutex
 	organizations map[integration.OrganizationID]*integration.Organization
 	integrations  map[integration.ID]*integration.Integration
-	tokens        map[string]holder
-}
-
-type holder struct {
-	integration integration.ID
-	connector   integration.ConnectorID
+	tokens        map[string][]events.Holder // prepared, because reads are measured
 }
 
 // NewReplica returns an empty replica that is ready.
@@ -46,7 +39,7 @@ func NewLoadingReplica() *Replica {
 	return &Replica{
 		ready:         make(chan struct{}),
 		organizations: map[integration.OrganizationID]*integration.Organization{},
-		integrations:  map[integration.ID]*integration.Integration{}, tokens: map[string]holder{},
+		integrations:  map[integration.ID]*integration.Integration{}, tokens: map[string][]events.Holder{},
 	}
 }
 
@@ -56,17 +49,26 @@ func (r *Replica) FinishLoading() { close(r.ready) }
 // Ready implements [creds.Bindings].
 func (r *Replica) Ready() <-chan struct{} { return r.ready }
 
-// ByToken implements [creds.Bindings].
-func (r *Replica) ByToken(hash string) (events.Binding, bool) {
+// Holders implements [creds.Bindings].
+func (r *Replica) Holders(hash string) []events.Holder {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	h, ok := r.tokens[hash]
+	return r.tokens[hash]
+}
+
+// Binding implements [creds.Bindings].
+func (r *Replica) Binding(id integration.ID, c integration.ConnectorID) (events.Binding, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	i, ok := r.integrations[id]
 	if !ok {
 		return events.Binding{}, false
 	}
-	i := r.integrations[h.integration]
+	if _, ok = i.Connectors[c]; !ok {
+		return events.Binding{}, false
+	}
 	o, ok := r.organizations[i.Organization]
-	return events.Binding{Organization: o, Integration: i, Connector: h.connector}, ok
+	return events.Binding{Organization: o, Integration: i, Connector: c}, ok
 }
 
 // Organization implements [creds.Replica].
@@ -124,15 +126,32 @@ func (r *Replica) Proved(id integration.ID, report integration.Report) {
 	})
 }
 
-// Bind gives a connector a token.
+// Bind gives a connector a token in place of what it had.
 func (r *Replica) Bind(id integration.ID, c integration.ConnectorID, token secret.Text) {
-	sum := sha256.Sum256([]byte(token.Reveal()))
+	r.ChangeBinding(id, c, func(o integration.OrganizationID, b *integration.Binding) {
+		b.Tokens = []integration.Token{Token(o, id, c, token)}
+	})
+}
+
+// Token is what the state knows of a connector's token.
+func Token(o integration.OrganizationID, id integration.ID, c integration.ConnectorID, token secret.Text) integration.Token {
+	claim := integration.ClaimToken(o, id, c, token.Reveal())
+	return integration.Token{Hash: claim.Hash, Proof: claim.Proof, AddedAt: time.Now()}
+}
+
+// ChangeBinding puts a changed copy of a binding in place, or makes it. change must replace slices, not write to them.
+func (r *Replica) ChangeBinding(id integration.ID, c integration.ConnectorID, change func(integration.OrganizationID, *integration.Binding)) {
 	r.Change(id, func(i *integration.Integration) {
 		i.Connectors = maps.Clone(i.Connectors)
 		if i.Connectors == nil {
 			i.Connectors = map[integration.ConnectorID]integration.Binding{}
 		}
-		i.Connectors[c] = integration.Binding{TokenHash: hex.EncodeToString(sum[:]), BoundAt: time.Now()}
+		b, bound := i.Connectors[c]
+		if !bound {
+			b.BoundAt = time.Now()
+		}
+		change(i.Organization, &b)
+		i.Connectors[c] = b
 	})
 }
 
@@ -154,16 +173,12 @@ func (r *Replica) Change(id integration.ID, change func(*integration.Integration
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	was := r.integrations[id]
-	for _, b := range was.Connectors {
-		delete(r.tokens, b.TokenHash)
-	}
 	next := *was
 	next.Version++
 	change(&next)
 	r.integrations[id] = &next
-	for c, b := range next.Connectors {
-		r.tokens[b.TokenHash] = holder{id, c}
-	}
+	r.index(was, false)
+	r.index(&next, true)
 }
 
 // ChangeOrganization puts a changed copy of an organization in place.
@@ -173,6 +188,28 @@ func (r *Replica) ChangeOrganization(id integration.OrganizationID, change func(
 	next := *r.organizations[id]
 	change(&next)
 	r.organizations[id] = &next
+	for _, i := range r.integrations {
+		if i.Organization == id {
+			r.index(i, false)
+			r.index(i, true)
+		}
+	}
+}
+
+// index takes the holders of i's tokens out of the index, or puts them into it. Called with the lock.
+func (r *Replica) index(i *integration.Integration, in bool) {
+	for c, b := range i.Connectors {
+		for _, t := range b.Tokens {
+			all := slices.DeleteFunc(slices.Clone(r.tokens[t.Hash]), func(h events.Holder) bool {
+				of, _ := h.Binding()
+				return of.Integration.ID == i.ID && of.Connector == c
+			})
+			if in {
+				all = append(all, events.HolderOf(events.Binding{Organization: r.organizations[i.Organization], Integration: i, Connector: c}))
+			}
+			r.tokens[t.Hash] = all
+		}
+	}
 }
 
 // NewToken is a connector's token, different from all others.

@@ -248,7 +248,7 @@ func (b *batch) commit(now time.Time) {
 				continue
 			}
 			// One entry for each due time, not for each change.
-			if was, known := b.part.org(o).Integration(id); !known || !was.Due.Equal(i.Due) {
+			if was, known := b.part.org(o).Integration(id); !known || !was.NextDue().Equal(i.NextDue()) {
 				b.part.due.set(o, *i)
 			}
 		}

@@ -102,8 +102,8 @@ type timer struct {
 
 // set adds the due time of i, if it has one.
 func (t *timers) set(o integration.OrganizationID, i integration.Integration) {
-	if !i.Due.IsZero() {
-		heap.Push(t, timer{at: i.Due, due: i.Due, organization: o, integration: i.ID})
+	if due := i.NextDue(); !due.IsZero() {
+		heap.Push(t, timer{at: due, due: due, organization: o, integration: i.ID})
 	}
 }
 
@@ -142,7 +142,7 @@ func (p *partition) reminders(codec *events.Codec, now time.Time, limit int) ([]
 		}
 		t := heap.Pop(&p.due).(timer)
 		i, ok := p.org(t.organization).Integration(t.integration)
-		if !ok || !i.Due.Equal(t.due) {
+		if !ok || !i.NextDue().Equal(t.due) {
 			continue // moved or gone
 		}
 		r, err := codec.ResultRecord(events.SourceLifecycle, integration.Result{

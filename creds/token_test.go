@@ -1,0 +1,86 @@
+package creds_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rolebridge/rolebridge/creds/credstest"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// stolen binds what thieves of another organization read on Kafka of the world's token: its hash, and its proof.
+func stolen(w *world) {
+	const thief, theirs = integration.OrganizationID("mallory"), integration.ID("cspi-aaaaa")
+	w.cloud.Role(platformRole+"-thief", credstest.CloudRole{})
+	w.cloud.Role(customerRole+"-thief", credstest.CloudRole{Trusts: platformRole + "-thief", ExternalID: externalID, Tags: true})
+	w.replica.Trusted(thief, theirs, platformRole+"-thief", customerRole+"-thief", externalID, true)
+	w.replica.ChangeBinding(theirs, "lcc-1", func(_ integration.OrganizationID, b *integration.Binding) {
+		b.Tokens = []integration.Token{credstest.Token(org, orders, sink, w.token)}
+	})
+}
+
+func TestACopiedTokenHashOpensNothingAndLocksNobodyOut(t *testing.T) {
+	for name, order := range map[string]func(*world){
+		"bound after its owner":  func(w *world) { stolen(w) },
+		"bound before its owner": func(w *world) { w.replica.Unbind(orders, sink); stolen(w); w.replica.Bind(orders, sink, w.token) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				order(w)
+				b := w.broker(t)
+				if got, want := mustSession(t, b, w.token).Account, "222222222222"; got != want {
+					t.Fatalf("the owner got a session of account %s, want %s", got, want)
+				}
+				if n := w.cloud.Calls(customerRole + "-thief"); n != 0 {
+					t.Errorf("the owner's token assumed the other organization's role %d times", n)
+				}
+				w.replica.Unbind(orders, sink)
+				_, err := b.Session(t.Context(), w.token)
+				wantCode(t, "a token whose owner let go", err, integration.CodeUnauthenticated)
+			})
+		})
+	}
+}
+
+func TestATokenWithoutAProofOpensNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.replica.ChangeBinding(orders, sink, func(_ integration.OrganizationID, b *integration.Binding) {
+			b.Tokens = []integration.Token{{Hash: integration.TokenHash(w.token.Reveal())}}
+		})
+		_, err := w.broker(t).Session(t.Context(), w.token)
+		wantCode(t, "a token without a proof", err, integration.CodeUnauthenticated)
+	})
+}
+
+func TestATokenEndsByTheClockAndItsSuccessorKeepsTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		b := w.broker(t)
+		before := mustSession(t, b, w.token)
+		next := credstest.NewToken()
+		w.replica.ChangeBinding(orders, sink, func(o integration.OrganizationID, b *integration.Binding) {
+			old := credstest.Token(o, orders, sink, w.token)
+			old.ExpiresAt = time.Now().Add(10 * time.Minute)
+			b.Tokens = []integration.Token{old, credstest.Token(o, orders, sink, next)}
+		})
+		for range 2 { // cold plans, then warm ones
+			if mustSession(t, b, w.token).AccessKeyID != before.AccessKeyID || mustSession(t, b, next).AccessKeyID != before.AccessKeyID {
+				t.Error("the two tokens of a binding get different sessions")
+			}
+		}
+		time.Sleep(10*time.Minute - time.Nanosecond)
+		mustSession(t, b, w.token)
+		time.Sleep(time.Nanosecond)
+		_, err := b.Session(t.Context(), w.token)
+		wantCode(t, "a token that has expired", err, integration.CodeUnauthenticated)
+		if got := mustSession(t, b, next); got.AccessKeyID != before.AccessKeyID {
+			t.Error("the session was made anew when a token ended")
+		}
+		if n := w.cloud.Calls(customerRole); n != 1 {
+			t.Errorf("the customer's role was assumed %d times, want once", n)
+		}
+	})
+}
