@@ -30,6 +30,7 @@ const (
 	bodyUpdateV2  = "IntegrationUpdateV2"
 	bodyValidate  = "IntegrationValidateRequest"
 	bodyConnector = "ConnectorRequest"
+	bodyDryRun    = "DryRunRequest"
 )
 
 // bodies reads the bodies of requests and compares them with the document's schemas.
@@ -57,7 +58,7 @@ func newBodies() (*bodies, error) {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
 	b := &bodies{schemas: map[string]*jsonschema.Schema{}, printer: message.NewPrinter(language.English)}
-	for _, schema := range []string{bodyCreateV1, bodyCreateV2, bodyUpdateV2, bodyValidate, bodyConnector} {
+	for _, schema := range []string{bodyCreateV1, bodyCreateV2, bodyUpdateV2, bodyValidate, bodyConnector, bodyDryRun} {
 		if b.schemas[schema], err = c.Compile(name + "#/components/schemas/" + schema); err != nil {
 			return nil, fmt.Errorf("openapi.yaml: %w", err)
 		}

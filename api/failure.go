@@ -19,6 +19,7 @@ const (
 	codeMethod      integration.Code = "method_not_allowed"     // 405
 	codeTooLarge    integration.Code = "request_too_large"      // 413
 	codeContentType integration.Code = "unsupported_media_type" // 415
+	codeNotOffered  integration.Code = "not_offered"            // 501: not by this installation
 	codeTrust       integration.Code = "trust_not_valid"        // 400: what PIM v2 says of a validation that failed
 )
 
@@ -26,7 +27,7 @@ const (
 var own = map[integration.Code]int{
 	codeMalformed: http.StatusBadRequest, codeParameter: http.StatusBadRequest, codeMethod: http.StatusMethodNotAllowed,
 	codeTooLarge: http.StatusRequestEntityTooLarge, codeContentType: http.StatusUnsupportedMediaType,
-	codeTrust: http.StatusBadRequest,
+	codeTrust: http.StatusBadRequest, codeNotOffered: http.StatusNotImplemented,
 }
 
 // titles say what a code means, and what to do where that does not depend on the case.
@@ -36,6 +37,7 @@ var titles = map[integration.Code]struct{ title, resolution string }{
 	codeMethod:                      {"Method Not Allowed", "Use one of the methods in the Allow header."},
 	codeTooLarge:                    {"Request Too Large", ""},
 	codeContentType:                 {"Unsupported Media Type", "Send the body as application/json."},
+	codeNotOffered:                  {"Not Offered", "Ask the platform's operator for it."},
 	codeTrust:                       {"Trust Not Valid", "Correct the trust policy and validate again; the validation report says what to change."},
 	integration.CodeInvalid:         {"Validation Failed", ""},
 	integration.CodeUnauthenticated: {"Authentication Required", "Send a valid API key and its secret as HTTP Basic credentials."},

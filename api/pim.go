@@ -80,7 +80,7 @@ func flag(c *call, name string) (bool, error) {
 func (p pim) object(c *call, i *integration.Integration) wire.Integration {
 	o := wire.Integration{
 		APIVersion: p.name(), Kind: wire.KindIntegration, ID: string(i.ID), DisplayName: i.Name,
-		Provider: i.Config.Kind.Provider(), Config: config(i), Usages: p.usages(i),
+		Provider: i.Config.Kind.Provider(), Config: shown(i), Usages: p.usages(i),
 		Environment: wire.Reference{
 			ID: string(i.Environment),
 			// There is no resource of environments here: what can be reached of one is its integrations.
@@ -95,8 +95,8 @@ func (p pim) object(c *call, i *integration.Integration) wire.Integration {
 	return o
 }
 
-// config shows the configuration, all fields of its kind present.
-func config(i *integration.Integration) wire.Config {
+// shown is the configuration, all fields of its kind present.
+func shown(i *integration.Integration) wire.Config {
 	c := wire.Config{Kind: string(i.Config.Kind)}
 	switch i.Config.Kind {
 	case integration.KindAWS:

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/dryrun"
 	"github.com/rolebridge/rolebridge/internal/listen"
 )
 
@@ -28,11 +29,16 @@ type Server struct {
 	metrics  *metrics
 	bodies   *bodies
 	handler  http.Handler
+	prover   dryrun.Prover // nil: no dry runs
+	dryRuns  *limiter      // by organization
 }
+
+// Option changes a [Server].
+type Option func(*Server)
 
 // New makes a server that reads from replica, which must keep receipts, and writes to commands. It starts nothing. It
 // fails on a configuration that Validate refuses.
-func New(c Config, replica Replica, commands Commands, keys Keyring, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
+func New(c Config, replica Replica, commands Commands, keys Keyring, reg prometheus.Registerer, log *slog.Logger, options ...Option) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -44,7 +50,16 @@ func New(c Config, replica Replica, commands Commands, keys Keyring, reg prometh
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	s := &Server{config: c, replica: replica, commands: commands, keys: keys, log: log, limiter: limiter, bodies: bodies}
+	dryRuns, err := newLimiter(Config{Rate: dryRunsPerSecond, Burst: dryRunsAtOnce})
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	s := &Server{
+		config: c, replica: replica, commands: commands, keys: keys, log: log, limiter: limiter, bodies: bodies, dryRuns: dryRuns,
+	}
+	for _, option := range options {
+		option(s)
+	}
 	routes := s.routes()
 	names := make([]string, len(routes))
 	mux := http.NewServeMux()
@@ -97,6 +112,7 @@ func (s *Server) routes() []route {
 		{path: one + "/connectors", methods: map[string]endpoint{http.MethodGet: s.listConnectors, http.MethodPost: s.bind}},
 		{path: one + "/connectors/{connector}", methods: map[string]endpoint{http.MethodDelete: s.unbind}},
 		{path: one + "/validation", methods: map[string]endpoint{http.MethodGet: s.report, http.MethodPost: s.validate}},
+		{path: one + "/validation:dry-run", methods: map[string]endpoint{http.MethodPost: s.dryRun}},
 		{path: one + "/sessions:revoke", methods: map[string]endpoint{http.MethodPost: s.revoke}},
 		{path: one + "/policies", methods: map[string]endpoint{http.MethodGet: s.policies}},
 	}

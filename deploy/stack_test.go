@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -37,6 +38,7 @@ type stack struct {
 	telemetry map[string]string // by role
 	api       string
 	broker    string
+	dryRun    string // where the trust worker answers the api
 }
 
 func startStack(t *testing.T) *stack {
@@ -47,11 +49,12 @@ func startStack(t *testing.T) *stack {
 		s.programs[target] = filepath.Join(s.dir, target)
 		s.must(exec.CommandContext(t.Context(), "go", "build", "-o", s.programs[target], folder))
 	}
-	s.api, s.broker = s.port(), s.port()
+	s.api, s.broker, s.dryRun = s.port(), s.port(), s.port()
 	s.addresses = strings.NewReplacer(
 		"kafka:9092", kafka.Address(), "redis:6379", redis.Address(), "http://aws:4566", aws, "100000000001", testenv.Account(t),
 		"/var/lib/rolebridge", s.dir, "/etc/rolebridge.yaml", filepath.Join(s.dir, "rolebridge.yaml"),
 		"0.0.0.0:8080", s.api, "0.0.0.0:8081", s.broker, "127.0.0.1:8081", s.broker,
+		"0.0.0.0:8082", s.dryRun, "trust:8082", s.dryRun,
 		"${ROLEBRIDGE_SECRET:-only-for-this-demonstration}", "only-for-this-demonstration",
 	)
 	settings, err := os.ReadFile("docker/rolebridge.yaml")
@@ -183,6 +186,7 @@ func (s *stack) use() {
 		"--environment", "env-demo", "--customer-role-arn", "arn:aws:iam::200000000002:role/orders")
 	create.Env = []string{"ROLEBRIDGE_URL=http://" + s.api, "ROLEBRIDGE_KEY=DEMO", "ROLEBRIDGE_SECRET=only-for-this-demonstration", "HOME=" + s.dir}
 	s.must(create)
+	s.dryRunsGoToTheTrustWorker(create.Env)
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.broker+"/v1/credentials", nil)
 	if err != nil {
 		s.t.Fatal(err)
@@ -196,5 +200,31 @@ func (s *stack) use() {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusUnauthorized {
 		s.t.Errorf("a wrong token was answered with %s", resp.Status)
+	}
+}
+
+// dryRunsGoToTheTrustWorker tries a role that does not exist for a draft: the api's own process could not say so.
+func (s *stack) dryRunsGoToTheTrustWorker(env []string) {
+	s.t.Helper()
+	verb := func(args ...string) (string, int) {
+		cmd := exec.CommandContext(s.t.Context(), s.programs["rolebridge"], append([]string{"provider-integration"}, append(args, "--environment", "env-demo", "-o", "json")...)...)
+		cmd.Env = env
+		out, err := cmd.Output()
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			return string(out) + string(exit.Stderr), exit.ExitCode()
+		}
+		return string(out), 0
+	}
+	made, _ := verb("create", "drafted")
+	var draft struct{ ID string }
+	if err := json.Unmarshal([]byte(made), &draft); err != nil {
+		s.t.Fatalf("%v: %s", err, made)
+	}
+	out, code := verb("validate", draft.ID, "--dry-run", "--customer-role-arn", "arn:aws:iam::200000000002:role/not-there")
+	if code != 5 || !strings.Contains(out, `"verdict": "refused"`) || !strings.Contains(out, "Set the trust policy of the role not-there") {
+		s.t.Errorf("the dry run ended with %d:\n%s", code, out)
+	}
+	if after, _ := verb("describe", draft.ID); after != made {
+		s.t.Errorf("the dry run changed the draft from %s to %s", made, after)
 	}
 }

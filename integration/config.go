@@ -70,7 +70,8 @@ func (c Config) canonical() Config {
 	return c
 }
 
-func (c Config) check(at string) *Refusal {
+// Check says what is wrong with c, whose place in the request is at, as [Decide] would; nil when nothing is.
+func (c Config) Check(at string) *Refusal {
 	of, ok := kinds[c.Kind]
 	if !ok {
 		return refuseField(at+"/kind", "want one of %s, %s, %s", KindAWS, KindGCP, KindAzure)

@@ -144,7 +144,7 @@ func (d *decision) create(o Organization, actor Principal, ask Create) *Refusal 
 	if r := checkName("/display_name", ask.Name); r != nil {
 		return r
 	}
-	if r := ask.Config.check("/config"); r != nil {
+	if r := ask.Config.Check("/config"); r != nil {
 		return r
 	}
 	if r := d.free(ask.Environment, ask.Config); r != nil {
@@ -189,7 +189,7 @@ func (d *decision) update(i Integration, ask Update) *Refusal {
 	if ask.Config.Kind != i.Config.Kind {
 		return refuseField("/config/kind", "is %s and cannot change", i.Config.Kind)
 	}
-	if r := ask.Config.check("/config"); r != nil {
+	if r := ask.Config.Check("/config"); r != nil {
 		return r
 	}
 	if ask.Config.Draft() {

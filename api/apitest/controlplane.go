@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rolebridge/rolebridge/api"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/dryrun"
 )
 
 // PlatformAccount owns the roles that the fake mapping worker makes.
@@ -33,6 +35,7 @@ type ControlPlane struct {
 	mapping func(integration.MappingAsked) integration.Finding
 	trust   func(integration.TrustAsked) integration.Report
 	sent    []integration.Command
+	prover  dryrun.Prover
 }
 
 // New returns a control plane without organizations, whose workers find everything in order.
@@ -97,6 +100,16 @@ func (c *ControlPlane) Trust(probe func(integration.TrustAsked) integration.Repo
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.trust = probe
+}
+
+// DryRuns says who makes dry runs on sites that are started from now on. Without it they are not offered.
+func (c *ControlPlane) DryRuns(p dryrun.Prover) { c.prover = p }
+
+func (c *ControlPlane) options() []api.Option {
+	if c.prover == nil {
+		return nil
+	}
+	return []api.Option{api.WithDryRuns(c.prover)}
 }
 
 // Report makes a report of which all checks pass but the given ones.

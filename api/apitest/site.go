@@ -97,7 +97,7 @@ func Over(t testing.TB, c *ControlPlane, replica api.Replica, changes ...func(*a
 	for _, change := range changes {
 		change(&config)
 	}
-	server, err := api.New(config, replica, c, keys, s.Registry, slog.New(slog.NewTextHandler(&s.log, nil)))
+	server, err := api.New(config, replica, c, keys, s.Registry, slog.New(slog.NewTextHandler(&s.log, nil)), c.options()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,6 +95,12 @@ func (c *Client) Validation(ctx context.Context, id string, after int64, wait ti
 	return v, err
 }
 
+// DryRun proves a configuration that is not saved; without one, the saved one.
+func (c *Client) DryRun(ctx context.Context, id string, config *wire.ConfigRequest) (d wire.DryRun, err error) {
+	err = c.do(ctx, request{method: http.MethodPost, path: native(id, "/validation:dry-run"), body: wire.DryRunRequest{Config: config}}, &d)
+	return d, err
+}
+
 // Bind lets a connector have sessions. It is tried once: a second answer could not show the token again.
 func (c *Client) Bind(ctx context.Context, id, connector string) (b wire.Bound, err error) {
 	err = c.do(ctx, request{method: http.MethodPost, path: native(id, "/connectors"), body: wire.ConnectorRequest{Connector: connector}}, &b)

@@ -47,6 +47,22 @@ type Validation struct {
 	Credentials Credentials `json:"credentials"`
 }
 
+// DryRunRequest asks for a proof of a configuration that is not saved; without one, of the saved one.
+type DryRunRequest struct {
+	Config *ConfigRequest `json:"config,omitempty"`
+}
+
+// DryRun is what a proof found that changed nothing.
+type DryRun struct {
+	Integration string `json:"integration"`
+	// Config is what was tried.
+	Config  Config              `json:"config"`
+	Verdict integration.Verdict `json:"verdict"`
+	// NotProved are the checks that could not be made.
+	NotProved []integration.CheckName `json:"not_proved"`
+	Report    integration.Report      `json:"report"`
+}
+
 // Mapping is how far the platform's identity has come.
 type Mapping struct {
 	Status   integration.MappingStatus `json:"status"`

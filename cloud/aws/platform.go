@@ -72,6 +72,8 @@ type Platform struct {
 	accounts []account
 	path     string
 	trust    string
+	// partition of the platform's own identities, and so of every role that they can reach.
+	partition string
 }
 
 // account is a platform account as IAM calls are made in it.
@@ -93,7 +95,11 @@ func NewPlatform(ctx context.Context, cfg PlatformConfig) (*Platform, error) {
 	if err != nil {
 		return nil, fmt.Errorf("aws: %w", err)
 	}
-	p := &Platform{client: client, path: cfg.Path, trust: string(trust.JSON())}
+	own, err := policy.ParseARN(cfg.Identities[0])
+	if err != nil {
+		return nil, fmt.Errorf("aws: identities: %w", err)
+	}
+	p := &Platform{client: client, path: cfg.Path, trust: string(trust.JSON()), partition: own.Partition}
 	if p.path == "" {
 		p.path = "/"
 	}
@@ -124,7 +130,7 @@ type RoleSpec struct {
 	Name         string
 	Organization string
 	Environment  string
-	// Customer is the ARN of the one role that it may assume; empty: none yet.
+	// Customer is the ARN of the one role that it may assume; empty: not known yet, so that it may try any.
 	Customer string
 	// Known is the role's ARN as made earlier, if it was: it must stay where it is, since the customer trusts this ARN.
 	Known string
@@ -137,7 +143,7 @@ type RoleSpec struct {
 // [cloud.FaultLimit]: all accounts are full. [cloud.FaultUnavailable] with the code MalformedPolicyDocument: an identity
 // that the role trusts does not exist, or was made so recently that IAM does not know it everywhere.
 func (p *Platform) EnsureRole(ctx context.Context, spec RoleSpec) (string, error) {
-	permissions, err := permissionsFor(spec)
+	permissions, err := p.permissionsFor(spec)
 	if err != nil {
 		return "", &cloud.Error{Fault: cloud.FaultInvalid, Code: "InvalidParameter", Op: opCreateRole, Message: err.Error()}
 	}

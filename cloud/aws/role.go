@@ -32,7 +32,7 @@ type wanted struct {
 	tags        map[string]string
 	path        string
 	trust       string
-	permissions string // empty: none
+	permissions string
 }
 
 func tagsOf(spec RoleSpec) map[string]string {
@@ -43,11 +43,12 @@ func tagsOf(spec RoleSpec) map[string]string {
 	return tags
 }
 
-func permissionsFor(spec RoleSpec) (string, error) {
-	if spec.Customer == "" {
-		return "", nil
+// permissionsFor is what the role may do: become the one customer role, or for a draft try whichever it is.
+func (p *Platform) permissionsFor(spec RoleSpec) (string, error) {
+	document, err := policy.DraftPermissions(p.partition)
+	if spec.Customer != "" {
+		document, err = policy.PlatformPermissions(spec.Customer)
 	}
-	document, err := policy.PlatformPermissions(spec.Customer)
 	return string(document.JSON()), err
 }
 
@@ -133,21 +134,18 @@ func (p *Platform) correct(ctx context.Context, a account, role *types.Role, wan
 	return p.correctPermissions(ctx, a, role.RoleName, want.permissions)
 }
 
-// correctPermissions leaves the one inline policy that is wanted, or none.
+// correctPermissions leaves the one inline policy that is wanted.
 func (p *Platform) correctPermissions(ctx context.Context, a account, role *string, want string) error {
 	names, err := p.policies(ctx, a, role)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if name != permissionPolicy || want == "" {
+		if name != permissionPolicy {
 			if err := p.dropPolicy(ctx, a, role, name); err != nil {
 				return err
 			}
 		}
-	}
-	if want == "" {
-		return nil
 	}
 	if slices.Contains(names, permissionPolicy) {
 		var out *iam.GetRolePolicyOutput

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"regexp"
 	"strings"
@@ -9,8 +10,10 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/rolebridge/rolebridge/api/apitest"
+	"github.com/rolebridge/rolebridge/api/wire"
 	"github.com/rolebridge/rolebridge/cloud/aws/policy"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/dryrun"
 )
 
 const roleARN = "arn:aws:iam::000000000000:role/my-test-aws-role"
@@ -234,6 +237,40 @@ func TestAValidationPrintsEachCheckAndItsRemedy(t *testing.T) {
 	c.want(t, 4, "pi", "validate", "cspi-unknown1")
 	c.want(t, 4, "pi", "report", "cspi-unknown1")
 	c.want(t, 4, "pi", "report", i.ID, "--environment", "env-other")
+}
+
+func TestADryRunIsPrintedAndNothingIsSaved(t *testing.T) {
+	t.Parallel()
+	plane := apitest.New(t)
+	report := apitest.Report()
+	plane.DryRuns(dryrun.ProverFunc(func(context.Context, dryrun.Claim) (integration.Report, error) { return report, nil }))
+	s := apitest.Over(t, plane, plane)
+	c := at(s, apitest.Admin)
+	i, same := create(t, c)
+	steady := func(text string) string {
+		return moment.ReplaceAllString(same.Replace(text), "2026-01-02 03:04:05 UTC")
+	}
+	try := []string{"pi", "validate", i.ID, "--dry-run", "--customer-role-arn", roleARN}
+	if got := c.want(t, 0, try...); !strings.Contains(got.out, "clean") || !strings.Contains(got.out, "Nothing was saved") {
+		t.Errorf("got %s", got.out)
+	}
+	report = apitest.Report(
+		integration.Check{Name: integration.CheckWithExternalID, Outcome: integration.Fail, Reason: "AccessDenied", Remedy: "Set the trust policy to:\n{}\n"},
+		integration.Check{Name: integration.CheckAccount, Outcome: integration.Skipped, Reason: "assume-with-external-id"},
+	)
+	golden(t, "dry-run", steady(c.want(t, 5, try...).out))
+	var d wire.DryRun
+	if err := json.Unmarshal([]byte(c.want(t, 5, append(try, "-o", "json")...).out), &d); err != nil || d.Verdict != integration.VerdictRefused {
+		t.Errorf("got %+v, %v", d, err)
+	}
+	report = apitest.Report(integration.Check{Name: integration.CheckPlatformRole, Outcome: integration.Errored, Reason: "Throttling"})
+	c.want(t, 7, try...)
+	c.want(t, 2, "pi", "validate", i.ID, "--dry-run")
+	c.want(t, 2, "pi", "validate", i.ID, "--dry-run", "--wait", "--customer-role-arn", roleARN)
+	c.want(t, 2, "pi", "validate", i.ID, "--customer-role-arn", roleARN)
+	if kept, _ := s.Integration(integration.ID(i.ID)); !kept.Config.Draft() || len(s.Sent()) != 4 { // 3 of the site's own
+		t.Errorf("%d commands were sent; the integration is %+v", len(s.Sent()), kept)
+	}
 }
 
 func TestAReportIsTheSameForMachines(t *testing.T) {

@@ -14,18 +14,24 @@ import (
 )
 
 func newIntegrationValidate(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
+	l, who, out := login{streams: s}, identity{}, format("")
 	var wait waiting
+	dry := false
 	c := &cobra.Command{
 		Use:   "validate <id>",
 		Short: "Prove the customer's trust policy.",
 		Long: `Prove the customer's trust policy, and print every check with what to change.
 
 The customer's role is assumed with the right external ID, and must refuse a wrong one and none. Exit code 0 means that
-trust is valid, 5 that it is not.`,
+trust is valid, 5 that it is not.
+
+With --dry-run nothing is saved and nothing changes: the identity that is given is tried with the external ID and the
+platform's role that are reserved for the draft. Exit code 7 means that it could not be tried.`,
 		Example: examples(
 			`Prove provider integration "cspi-12345", and wait while a change of the policy spreads.`,
 			"rolebridge provider-integration validate cspi-12345 --environment env-abcdef --wait",
+			`Try a role before the draft "cspi-12345" is given it.`,
+			"rolebridge provider-integration validate cspi-12345 --dry-run --customer-role-arn arn:aws:iam::000000000000:role/my-test-aws-role --environment env-abcdef",
 		),
 		Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -33,8 +39,20 @@ trust is valid, 5 that it is not.`,
 			if err != nil {
 				return err
 			}
+			config, err := who.config()
+			switch {
+			case err != nil:
+				return err
+			case config != nil && !dry:
+				return usagef("an identity is tried with --dry-run only; \"update\" gives it to a draft")
+			case dry && wait.on:
+				return usagef("want one of --dry-run and --wait")
+			}
 			if _, err := call(api.Read(c.Context(), environment, args[0])); err != nil {
 				return err // of another environment, or none
+			}
+			if dry {
+				return s.dryRun(c.Context(), out, api, args[0], config)
 			}
 			v, err := call(api.Validate(c.Context(), args[0], asked))
 			if err == nil && wait.on {
@@ -50,6 +68,8 @@ trust is valid, 5 that it is not.`,
 		},
 	}
 	l.flags(c)
+	c.Flags().BoolVar(&dry, "dry-run", false, "Try the identity without saving anything.")
+	who.flags(c, false)
 	wait.flags(c, "Wait while trust is pending, with progress on standard error.")
 	out.flag(c)
 	return c

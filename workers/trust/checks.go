@@ -9,6 +9,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/cloud"
 	"github.com/rolebridge/rolebridge/cloud/aws"
+	"github.com/rolebridge/rolebridge/cloud/aws/policy"
 	"github.com/rolebridge/rolebridge/integration"
 )
 
@@ -100,10 +101,16 @@ func (p *proof) platformIdentity(ctx context.Context) integration.Check {
 
 func (p *proof) platformRole(ctx context.Context) (c integration.Check) {
 	c = integration.Check{Name: integration.CheckPlatformRole, Outcome: integration.Pass}
+	hop := aws.Assumption{Role: p.claim.Platform, SessionName: p.name, Duration: aws.ShortestSession}
+	if p.claim.Unsaved {
+		narrow, err := policy.PlatformPermissions(p.claim.Config.Customer)
+		if err != nil {
+			return failed(c, err, false)
+		}
+		hop.Policy = string(narrow.JSON())
+	}
 	var err error
-	p.hop1, err = tryOn(ctx, p.prover, "", func(ctx context.Context) (cloud.Session, error) {
-		return p.client.Assume(ctx, aws.Assumption{Role: p.claim.Platform, SessionName: p.name, Duration: aws.ShortestSession})
-	})
+	p.hop1, err = tryOn(ctx, p.prover, "", func(ctx context.Context) (cloud.Session, error) { return p.client.Assume(ctx, hop) })
 	if err != nil {
 		c = failed(c, err, refused(err))
 		c.Detail = "the platform's own role is not ready or not seen everywhere yet; the customer's set-up was not looked at"

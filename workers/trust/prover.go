@@ -21,6 +21,9 @@ type Claim struct {
 	// Platform is the ARN of the platform's role, which is the first hop.
 	Platform   string
 	ExternalID string
+	// Unsaved is a configuration that somebody only tries. The platform role of a draft may try any role; its session is
+	// narrowed to the one that is asked about.
+	Unsaved bool
 }
 
 // Prover tries trust policies. Safe for concurrent use; one per process, since it limits the calls into an account.

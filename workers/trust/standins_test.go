@@ -22,6 +22,7 @@ type elsewhere struct {
 	endpoint string
 	owner    sdk.CredentialsProvider // of the customer's account
 	client   *aws.Client
+	roles    *aws.Platform
 	claim    trustClaim
 }
 
@@ -41,6 +42,7 @@ func newElsewhere(t *testing.T, endpoint, platformAccount, customerAccount strin
 		t.Fatal(err)
 	}
 	t.Cleanup(roles.Close)
+	e.roles = roles
 	spec := aws.RoleSpec{Name: "cspi-" + customerAccount, Organization: "o-1", Customer: e.claim.customer}
 	if e.claim.platform, err = roles.EnsureRole(t.Context(), spec); err != nil {
 		t.Fatal(err)
@@ -109,6 +111,25 @@ func TestMiniStackLetsTheLinterReadOnlyWhereTheRolePermitsIt(t *testing.T) {
 	}
 	if got := e.prove(t, one).Policy; !got.Read || !slices.Contains(found(got), "warning no-tag-session") {
 		t.Errorf("with the permission: got %+v, want no-tag-session", got)
+	}
+}
+
+func TestMiniStackProvesADraftThroughANarrowedSession(t *testing.T) {
+	t.Parallel()
+	theirs := testenv.Account(t)
+	e := newElsewhere(t, testenv.MiniStack(t), testenv.Account(t), theirs, awstest.Static(theirs, "test"))
+	if _, err := e.roles.EnsureRole(t.Context(), aws.RoleSpec{Name: "cspi-" + theirs, Organization: "o-1"}); err != nil { // a draft's
+		t.Fatal(err)
+	}
+	final, err := policy.FinalTrust(e.claim.platform, rightID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.prove(t, string(final.JSON()))
+	c := claim()
+	c.Platform, c.Config.Customer, c.Unsaved = e.claim.platform, e.claim.customer, true
+	if got := prove(t, newProver(t, e.client, prometheus.NewRegistry()), c); outcomes(got) != "PPPPPPPP" {
+		t.Errorf("got %s, want PPPPPPPP\n%s", outcomes(got), table(got))
 	}
 }
 

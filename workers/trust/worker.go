@@ -9,6 +9,7 @@ import (
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/dryrun"
 	"github.com/rolebridge/rolebridge/internal/orders"
 )
 
@@ -39,6 +40,14 @@ func (w *Worker) Run(ctx context.Context) error { return w.consumer.Run(ctx) }
 
 // Ready reports whether the worker has joined its group.
 func (w *Worker) Ready() bool { return w.consumer.Ready() }
+
+// DryRun makes a proof of a configuration that is not saved: nobody is told, and nothing is left of it. Like [Prover.Prove]
+// it fails only with ctx. Safe for concurrent use, also while the worker runs.
+func (w *Worker) DryRun(ctx context.Context, c dryrun.Claim) (integration.Report, error) {
+	return w.prover.Prove(ctx, Claim{
+		Integration: c.Integration, Config: c.Config, Platform: c.Platform, ExternalID: c.ExternalID, Unsaved: true,
+	})
+}
 
 // Handle makes the proof that one order asks for. An error means that ctx ended first.
 func (w *Worker) Handle(ctx context.Context, o orders.Order[integration.TrustAsked]) (integration.Finding, error) {

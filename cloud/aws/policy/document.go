@@ -6,7 +6,7 @@ import (
 )
 
 // Document is a policy to be written, in the order in which it will be read. Make one with FirstTrust, FinalTrust,
-// PlatformTrust, PlatformPermissions, ReadRole, S3Sink, S3Source, DynamoDBSink or DynamoDBSource.
+// PlatformTrust, PlatformPermissions, DraftPermissions, ReadRole, S3Sink, S3Source, DynamoDBSink or DynamoDBSource.
 type Document struct {
 	Kind       Kind
 	Statements []Grant
@@ -144,6 +144,19 @@ func PlatformPermissions(customerRole string) (Document, error) {
 	}
 	return Document{Kind: Identity, Statements: []Grant{{
 		Sid: "AssumeCustomerRole", Effect: Allow, Actions: []string{"sts:AssumeRole", "sts:TagSession"}, Resources: []string{customerRole},
+	}}}, nil
+}
+
+// DraftPermissions is the permission policy of the platform role of a draft, whose customer role is not known yet: it may
+// try any role of the partition, so that a configuration can be proved before it is saved. Whoever tries narrows the
+// session to one role.
+func DraftPermissions(partition string) (Document, error) {
+	if err := checkPartition(partition); err != nil {
+		return Document{}, err
+	}
+	return Document{Kind: Identity, Statements: []Grant{{
+		Sid: "TryCustomerRoles", Effect: Allow, Actions: []string{"sts:AssumeRole", "sts:TagSession"},
+		Resources: []string{"arn:" + partition + ":iam::*:role/*"},
 	}}}, nil
 }
 

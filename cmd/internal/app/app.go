@@ -16,6 +16,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/dryrun"
 	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
@@ -27,6 +28,7 @@ type App struct {
 	reg    *prometheus.Registry
 	kafka  []kgo.Opt
 	codec  *events.Codec
+	prover dryrun.Prover // of the trust worker in this process
 	// observe counts calls to AWS of all parts.
 	observe aws.Observer
 

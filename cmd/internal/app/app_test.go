@@ -118,6 +118,24 @@ func TestAllFaultsOfTheSettingsAreReportedAtOnce(t *testing.T) {
 	}
 }
 
+func TestATrustWorkerAnswersDryRunsOfOthersWithTheirTokenOnly(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("the-token\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := everything(t, func(c *app.Config) { c.DryRun.Listen, c.DryRun.TokenFile = "127.0.0.1:0", token })
+	if a.Addresses()["dry_run"] == "" {
+		t.Errorf("nothing listens: %v", a.Addresses())
+	}
+	c := app.Defaults()
+	c.DryRun.Listen, c.DryRun.URL = "127.0.0.1:0", "http://trust:8082"
+	for _, role := range []app.Role{app.Trust, app.API} {
+		if err := c.Validate([]app.Role{role}); err == nil || !strings.Contains(err.Error(), "dry_run.token_file") {
+			t.Errorf("%s without a token: got %v", role, err)
+		}
+	}
+}
+
 func TestRolesAreReadFromTheirNames(t *testing.T) {
 	if got, err := app.ParseRoles([]string{"all"}); err != nil || len(got) != len(app.Roles()) {
 		t.Errorf("all: got %v, %v", got, err)

@@ -98,7 +98,13 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 	if at, here := a.urls["broker"]; here && c.CredentialsURL == "" {
 		c.CredentialsURL = at + creds.Path
 	}
-	server, err := api.New(c, table, api.NewProducer(cl, a.codec, a.log), keys, a.reg, a.log)
+	var options []api.Option
+	if prover, err := a.dryRuns(); err != nil {
+		return err
+	} else if prover != nil {
+		options = append(options, api.WithDryRuns(prover))
+	}
+	server, err := api.New(c, table, api.NewProducer(cl, a.codec, a.log), keys, a.reg, a.log, options...)
 	if err != nil {
 		return err
 	}

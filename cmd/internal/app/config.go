@@ -70,6 +70,7 @@ type Config struct {
 	Trust     trust.Config     `koanf:"trust"`
 	Broker    BrokerConfig     `koanf:"broker"`
 	Audit     audit.Config     `koanf:"audit"`
+	DryRun    DryRun           `koanf:"dry_run"`
 	Telemetry Telemetry        `koanf:"telemetry"`
 	// StopWithin bounds an orderly stop, after NotReadyFor: a third of it for listeners to drain, the rest for transactions
 	// to end and producers to flush.
@@ -130,6 +131,17 @@ type APIConfig struct {
 	KeysFile string `koanf:"keys_file"`
 }
 
+// DryRun says how an api has proofs made of what is not saved, by a trust worker, which has the identity for it. A process
+// of both roles needs no settings.
+type DryRun struct {
+	// Settings say where a trust worker answers the api's, inside the installation; without an address: nowhere.
+	listen.Settings `koanf:",squash"`
+	// URL is where the api finds a trust worker; empty: in its own process, or dry runs are not offered.
+	URL string `koanf:"url"`
+	// TokenFile holds the text that both know.
+	TokenFile string `koanf:"token_file"`
+}
+
 // BrokerConfig is the credential broker's.
 type BrokerConfig struct {
 	creds.Config    `koanf:",squash"`
@@ -175,6 +187,7 @@ func Defaults() Config {
 		Trust:      trust.Defaults(),
 		Broker:     BrokerConfig{Config: creds.Defaults(), Settings: at("127.0.0.1:8081")},
 		Audit:      audit.Defaults(),
+		DryRun:     DryRun{Settings: at("")},
 		Telemetry:  Telemetry{Listen: "127.0.0.1:9090"},
 		StopWithin: 30 * time.Second, NotReadyFor: time.Second,
 	}
@@ -217,6 +230,12 @@ func (c Config) Validate(roles []Role) error {
 		tc := c.Trust
 		tc.Topics = c.Topics.Names()
 		faults = append(faults, tc.Validate())
+	}
+	if plays(Trust) && c.DryRun.Listen != "" {
+		faults = append(faults, c.DryRun.Settings.Validate("dry_run"))
+	}
+	if (plays(Trust) && c.DryRun.Listen != "" || plays(API) && c.DryRun.URL != "") && c.DryRun.TokenFile == "" {
+		faults = append(faults, errors.New("dry_run.token_file: empty: want a file with the text that api and trust worker both know"))
 	}
 	if plays(Broker) {
 		faults = append(faults, c.Broker.Config.Validate(), c.Broker.Settings.Validate("broker"), c.Audit.Validate())

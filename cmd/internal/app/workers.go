@@ -67,5 +67,5 @@ func (a *App) trust(ctx context.Context) error {
 	}
 	a.work("trust", w.Run)
 	a.joined("trust", w.Ready)
-	return nil
+	return a.offerDryRuns(ctx, w)
 }

@@ -1,5 +1,5 @@
 // Command setup prepares what the installation of docker-compose.yml needs and what no image may hold: a keyset, an API
-// key, and an identity of rolebridge's own in the stand-in for AWS.
+// key, a token between two roles, and an identity of rolebridge's own in the stand-in for AWS.
 //
 // It is for that installation only: a real one has its secrets from a vault and its identity from its platform. It starts
 // nothing, and a second run changes nothing that still works.
@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -78,6 +79,9 @@ func (s settings) apply(ctx context.Context, log *slog.Logger) error {
 	if err := s.writeKey(); err != nil {
 		return err
 	}
+	if err := s.writeToken(); err != nil {
+		return err
+	}
 	made, err := s.identity(ctx)
 	if err != nil {
 		return err
@@ -96,6 +100,15 @@ func (s settings) writeKey() error {
 		return err
 	}
 	return place(s.file("keys.yaml"), text)
+}
+
+// writeToken writes the text that the api and the trust worker both know, once.
+func (s settings) writeToken() error {
+	path := s.file("dry-run-token")
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return place(path, []byte(rand.Text()+rand.Text()))
 }
 
 // place puts a file in place at once, so that nobody reads half of it.

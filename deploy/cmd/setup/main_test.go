@@ -19,7 +19,7 @@ func TestASecondRunKeepsWhatWorks(t *testing.T) {
 	read := func() map[string]string {
 		t.Helper()
 		files := map[string]string{}
-		for _, name := range []string{"keyset.json", "keys.yaml", "aws-credentials"} {
+		for _, name := range []string{"keyset.json", "keys.yaml", "dry-run-token", "aws-credentials"} {
 			text, err := os.ReadFile(s.file(name))
 			if err != nil {
 				t.Fatal(err)
