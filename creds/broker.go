@@ -144,7 +144,12 @@ func (b *Broker) Session(ctx context.Context, token secret.Text) (cloud.Session,
 func (b *Broker) read(ctx context.Context, token string) (*prepared, error) {
 	start := time.Now()
 	p, level, err := b.find(ctx, token, start)
-	b.metrics.read(level, err, time.Since(start))
+	end := time.Now()
+	if err == nil && !p.valid(end) {
+		// The process was suspended while it answered.
+		p, level, err = nil, levelNone, errLate
+	}
+	b.metrics.read(level, err, end.Sub(start))
 	return p, err
 }
 

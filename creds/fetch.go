@@ -78,7 +78,8 @@ func (b *Broker) best(s *slot, err error) (*prepared, Level, error) {
 func (b *Broker) fly(base context.Context, s *slot, f *flight) {
 	ctx, cancel := context.WithTimeout(base, b.cfg.Fetch)
 	defer cancel()
-	f.session, f.level, f.err = b.obtain(ctx, s, f)
+	var share func()
+	f.session, f.level, share, f.err = b.obtain(ctx, s, f)
 	if f.err != nil {
 		f.err = b.classify(ctx, s, f.err)
 	}
@@ -86,11 +87,12 @@ func (b *Broker) fly(base context.Context, s *slot, f *flight) {
 		b.metrics.refreshed(refreshOutcome(f))
 	}
 	b.book.land(s, f)
+	share() // after the landing: our callers do not wait for the store
 }
 
 // obtain looks whether another replica has what is needed, and otherwise fetches it under a lease. While another
-// replica holds the lease it waits for the answer of that one.
-func (b *Broker) obtain(ctx context.Context, s *slot, f *flight) (*prepared, Level, error) {
+// replica holds the lease it waits for the answer of that one. share lets the others have what was fetched.
+func (b *Broker) obtain(ctx context.Context, s *slot, f *flight) (p *prepared, from Level, share func(), err error) {
 	// Watching begins before the first look, so that nothing is missed between look and wait.
 	wake, stop := b.store.Watch(s.key)
 	defer stop()
@@ -99,10 +101,11 @@ func (b *Broker) obtain(ctx context.Context, s *slot, f *flight) (*prepared, Lev
 	for {
 		p, err := b.stored(ctx, s, f)
 		if p != nil {
-			return p, LevelStore, nil
+			return p, LevelStore, nothing, nil
 		}
 		if err != nil {
-			return b.alone(ctx, s)
+			p, from, err := b.alone(ctx, s)
+			return p, from, nothing, err
 		}
 		lease, err := b.store.Lease(ctx, s.key, b.cfg.Lease)
 		switch {
@@ -110,16 +113,19 @@ func (b *Broker) obtain(ctx context.Context, s *slot, f *flight) (*prepared, Lev
 			return b.leased(ctx, s, f, lease)
 		case !errors.Is(err, ErrHeld):
 			b.metrics.storeFailed("lease")
-			return b.alone(ctx, s)
+			p, from, err := b.alone(ctx, s)
+			return p, from, nothing, err
 		}
 		select {
 		case <-wake:
 		case <-poll.C:
 		case <-ctx.Done():
-			return nil, levelNone, ctx.Err()
+			return nil, levelNone, nothing, ctx.Err()
 		}
 	}
 }
+
+func nothing() {}
 
 // stored returns the stored session if it is what the flight is for: good enough to hand out, or, for a refresh, one
 // whose own refresh is not due. An error means that the store cannot be used.
@@ -150,20 +156,23 @@ func (b *Broker) stored(ctx context.Context, s *slot, f *flight) (*prepared, err
 }
 
 // leased fetches for the whole fleet.
-func (b *Broker) leased(ctx context.Context, s *slot, f *flight, lease Lease) (*prepared, Level, error) {
-	defer b.keep(ctx, lease)()
+func (b *Broker) leased(ctx context.Context, s *slot, f *flight, lease Lease) (p *prepared, from Level, share func(), err error) {
+	release := b.keep(ctx, lease)
 	// The holder before us may have ended between our look and our lease.
 	if p, err := b.stored(ctx, s, f); p != nil && err == nil {
-		return p, LevelStore, nil
+		return p, LevelStore, release, nil
 	}
-	p, err := b.chain(ctx, s)
+	p, err = b.chain(ctx, s)
 	if err != nil {
-		return nil, levelNone, err
+		release() // before the landing: who tries again needs it
+		return nil, levelNone, nothing, err
 	}
-	if err := b.store.Put(ctx, lease, p.Issued); err != nil {
-		b.metrics.storeFailed("put") // what was fetched is valid all the same
-	}
-	return p, LevelCloud, nil
+	return p, LevelCloud, func() {
+		if err := b.store.Put(ctx, lease, p.Issued); err != nil {
+			b.metrics.storeFailed("put") // what was fetched is valid all the same
+		}
+		release()
+	}, nil
 }
 
 // keep extends the lease until the returned function is called, which releases it.
@@ -248,13 +257,19 @@ func (b *Broker) step(ctx context.Context, s *slot) (p, via *prepared, err error
 			}
 		}()
 	}
-	session, err := b.upstream.assume(ctx, as, s.recipe)
+	issued, err := b.upstream.assume(ctx, as, s.recipe)
 	if err != nil {
 		return nil, via, err
 	}
-	p, err = prepare(s.key, s.recipe, Issued{Session: session, At: time.Now()})
+	p, err = prepare(s.key, s.recipe, issued)
+	if err == nil && !p.valid(time.Now()) {
+		return nil, via, errOver
+	}
 	return p, via, err
 }
+
+// errOver is a session that may not be handed out, although it has just been issued.
+var errOver = &cloud.Error{Fault: cloud.FaultUnavailable, Code: "AlreadyOver", Op: "assume", Message: "the session that came is over: do clocks differ?"}
 
 // classify tells an answer that stays as it is from a failure that may pass. Callers see no text of the cloud.
 func (b *Broker) classify(ctx context.Context, s *slot, err error) error {

@@ -30,6 +30,13 @@ func TestMain(m *testing.M) {
 		return
 	}
 	testenv.CleanAWSEnv()
+	if os.Getenv(brokerVariable) != "" {
+		if err := brokerProcess(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -51,6 +58,7 @@ type world struct {
 	token   secret.Text
 	log     *lines
 	// what brokers are made with
+	bindings creds.Bindings // nil: replica
 	registry *prometheus.Registry
 	options  []creds.Option
 }
@@ -103,7 +111,11 @@ func (w *world) run(t testing.TB, c creds.Cloud, change ...func(*creds.Config)) 
 	}
 	w.registry = prometheus.NewRegistry()
 	options := append([]creds.Option{creds.WithLog(slog.New(slog.NewJSONHandler(w.log, nil))), creds.WithMetrics(w.registry)}, w.options...)
-	b, err := creds.New(cfg, w.replica, w.store, c, options...)
+	bindings := w.bindings
+	if bindings == nil {
+		bindings = w.replica
+	}
+	b, err := creds.New(cfg, bindings, w.store, c, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

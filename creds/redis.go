@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	redislog "github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/sony/gobreaker/v2"
 
@@ -65,6 +67,8 @@ type Redis struct {
 	timeout  time.Duration
 	breaker  *gobreaker.CircuitBreaker[any]
 	watchers *watchers
+	health   *health
+	lookFor  time.Duration // between looks at a server that is lost
 }
 
 // NewRedis returns a store and does not connect yet. [Redis.Close] ends it, after [Redis.Run]; a nil log is
@@ -76,29 +80,36 @@ func NewRedis(cfg RedisConfig, sealer *Sealer, log *slog.Logger) (*Redis, error)
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Redis{
+	redislog.Disable() // it writes to standard error, and what it says we return
+	r := &Redis{
 		client: redis.NewClient(&redis.Options{
 			Addr: cfg.Address, Username: cfg.Username, Password: cfg.Password.Reveal(), TLSConfig: cfg.TLS,
 			DialTimeout: cfg.Timeout, ReadTimeout: cfg.Timeout, WriteTimeout: cfg.Timeout, PoolTimeout: cfg.Timeout,
 			ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true, PipelinePoolSize: -1,
 			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		}),
-		sealer: sealer, prefix: cfg.Prefix, timeout: cfg.Timeout, watchers: newWatchers(),
-		breaker: gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
-			Name: cfg.Address, Timeout: cfg.BreakFor,
-			ReadyToTrip:  func(c gobreaker.Counts) bool { return int64(c.ConsecutiveFailures) >= int64(cfg.BreakAfter) },
-			IsSuccessful: answered,
-			IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) },
-			OnStateChange: func(address string, from, to gobreaker.State) {
-				switch {
-				case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
-					log.Warn("redis lost", "address", address)
-				case to == gobreaker.StateClosed:
-					log.Info("redis back", "address", address)
-				}
-			},
-		}),
-	}, nil
+		sealer: sealer, prefix: cfg.Prefix, timeout: cfg.Timeout, watchers: newWatchers(), lookFor: cfg.BreakFor,
+	}
+	r.health = &health{look: r.look, address: cfg.Address, log: log, bell: make(chan struct{}, 1)}
+	r.breaker = gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
+		Name: cfg.Address, Timeout: cfg.BreakFor,
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return int64(c.ConsecutiveFailures) >= int64(cfg.BreakAfter) },
+		IsSuccessful: answered,
+		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) },
+	})
+	return r, nil
+}
+
+// look asks for a write, as a lease does, that changes nothing: a server that can be read and not written is of little
+// use. It goes past the breaker.
+func (r *Redis) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	err := r.client.SetArgs(ctx, r.prefix+"look", "", redis.SetArgs{Mode: "XX"}).Err()
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	return err
 }
 
 // answered reports whether the server said something, if only that it is full or read-only: it then costs no time.
@@ -132,8 +143,20 @@ func (r *Redis) channel() string      { return r.prefix + "wake" }
 // Get implements [Store].
 func (r *Redis) Get(ctx context.Context, k Key) (Issued, error) {
 	var sealed []byte
-	err := r.do(ctx, func(ctx context.Context) (err error) {
-		sealed, err = r.client.Get(ctx, r.session(k)).Bytes()
+	var left time.Duration
+	asked := time.Now()
+	err := r.do(ctx, func(ctx context.Context) error {
+		var got *redis.StringCmd
+		var ttl *redis.DurationCmd
+		// In one transaction: the life has to be the entry's own.
+		_, err := r.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			got, ttl = p.Get(ctx, r.session(k)), p.PTTL(ctx, r.session(k))
+			return nil
+		})
+		if err == nil {
+			sealed, err = got.Bytes()
+			left = ttl.Val()
+		}
 		return err
 	})
 	switch {
@@ -144,7 +167,12 @@ func (r *Redis) Get(ctx context.Context, k Key) (Issued, error) {
 	case err != nil:
 		return Issued{}, err
 	}
-	return r.sealer.open(k, sealed)
+	s, err := r.sealer.open(k, sealed)
+	if err == nil && (left <= 0 || left > s.Life) {
+		return Issued{}, ErrUnreadable // we put nothing without an expiry, and none for longer than its life
+	}
+	s.At = asked.Add(left - s.Life)
+	return s, err
 }
 
 // Lease implements [Store].
@@ -169,15 +197,15 @@ func (r *Redis) Extend(ctx context.Context, l Lease, ttl time.Duration) error {
 
 // Put implements [Store].
 func (r *Redis) Put(ctx context.Context, l Lease, s Issued) error {
-	life := time.Until(s.Expires).Milliseconds()
-	if life <= 0 {
+	left := time.Until(s.At.Add(s.Life)).Milliseconds()
+	if left <= 0 {
 		return nil // Redis knows no expiry in the past
 	}
 	sealed, err := r.sealer.seal(l.Key, s)
 	if err != nil {
 		return err
 	}
-	return r.owned(ctx, putScript, l, sealed, life, r.channel(), l.Key.String())
+	return r.owned(ctx, putScript, l, sealed, left, r.channel(), l.Key.String())
 }
 
 // Release implements [Store].
@@ -206,6 +234,9 @@ func (r *Redis) do(ctx context.Context, call func(context.Context) error) error 
 		return nil, call(bounded)
 	})
 	if err != nil {
+		if troubleOf(err) != "" && !errors.Is(err, redis.Nil) {
+			poke(r.health.bell)
+		}
 		return fmt.Errorf("creds: redis: %w", err)
 	}
 	return nil
@@ -214,16 +245,25 @@ func (r *Redis) do(ctx context.Context, call func(context.Context) error) error 
 // Watch implements [Store].
 func (r *Redis) Watch(k Key) (wake <-chan struct{}, stop func()) { return r.watchers.watch(k.String()) }
 
-// Run implements [Store]: one subscription wakes all who watch. The client connects again by itself; what was published
-// meanwhile is lost, so everybody is woken then.
+// Run implements [Store], and logs that the server is lost or back.
 func (r *Redis) Run(ctx context.Context) error {
+	var both sync.WaitGroup
+	both.Go(func() { r.health.run(ctx, r.lookFor) })
+	both.Go(func() { r.listen(ctx) })
+	both.Wait()
+	return nil
+}
+
+// listen has one subscription wake all who watch. The client connects again by itself; what was published meanwhile is
+// lost, so everybody is woken then.
+func (r *Redis) listen(ctx context.Context) {
 	subscription := r.client.Subscribe(ctx, r.channel())
 	defer func() { _ = subscription.Close() }()
 	messages := subscription.ChannelWithSubscriptions()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case m := <-messages:
 			if m, ok := m.(*redis.Message); ok {
 				r.watchers.wake(m.Payload)

@@ -1,7 +1,6 @@
 package creds_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -154,68 +153,6 @@ func TestASessionOfAnotherReplicaIsAdopted(t *testing.T) {
 		if got := w.metric(t, "rolebridge_broker_reads_total", `level="store",outcome="ok"`); got != 1 {
 			t.Errorf("%v reads from the store were counted, want 1", got)
 		}
-	})
-}
-
-// killed is the store of a replica that may be killed: from then on nothing reaches the store, as from a process that
-// is gone.
-type killed struct {
-	creds.Store
-	dead atomic.Bool
-}
-
-func (k *killed) Extend(ctx context.Context, l creds.Lease, ttl time.Duration) error {
-	if k.dead.Load() {
-		return nil
-	}
-	return k.Store.Extend(ctx, l, ttl)
-}
-
-func (k *killed) Put(ctx context.Context, l creds.Lease, s creds.Issued) error {
-	if k.dead.Load() {
-		return nil
-	}
-	return k.Store.Put(ctx, l, s)
-}
-
-func (k *killed) Release(ctx context.Context, l creds.Lease) error {
-	if k.dead.Load() {
-		return nil
-	}
-	return k.Store.Release(ctx, l)
-}
-
-func TestTheLeaseOfAKilledReplicaEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		healthy, shared := w.broker(t), w.store
-		doomed := &killed{Store: shared}
-		w.store = doomed
-		victim := w.broker(t)
-
-		gate := make(chan struct{})
-		hang := w.cloud.Inject(credstest.Fault{Role: customerRole, Gate: gate})
-		go func() { _, _ = victim.Session(t.Context(), w.token) }()
-		synctest.Wait()
-		if hang.Fired() != 1 {
-			t.Fatalf("%d calls hang, want the victim's", hang.Fired())
-		}
-		hang.Remove()
-		time.Sleep(5 * time.Second) // while it lives, the lease is extended
-		if _, err := healthy.Session(t.Context(), w.token); err == nil {
-			t.Fatal("another replica fetched under somebody's lease")
-		}
-		doomed.dead.Store(true)
-		start := time.Now()
-		for {
-			if _, err := healthy.Session(t.Context(), w.token); err == nil {
-				break
-			}
-		}
-		if took := time.Since(start); took > 4*time.Second {
-			t.Errorf("a killed replica held the others up for %s, want about the lease's 3 s", took)
-		}
-		close(gate)
 	})
 }
 

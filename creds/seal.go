@@ -95,14 +95,15 @@ type entry struct {
 	Expires         time.Time `json:"expires"`
 	Identity        string    `json:"identity"`
 	Account         string    `json:"account"`
-	At              time.Time `json:"at"`
+	// Life, and no moment at which it began: the clock of who reads it is another one. The store knows what is left.
+	Life time.Duration `json:"life"`
 }
 
 // seal encrypts a session for k.
 func (s *Sealer) seal(k Key, of Issued) ([]byte, error) {
 	plain, err := json.Marshal(entry{
 		AccessKeyID: of.AccessKeyID, SecretAccessKey: of.SecretAccessKey.Reveal(), Token: of.Token.Reveal(),
-		Expires: of.Expires, Identity: of.Identity, Account: of.Account, At: of.At,
+		Expires: of.Expires, Identity: of.Identity, Account: of.Account, Life: of.Life,
 	})
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func (s *Sealer) open(k Key, sealed []byte) (Issued, error) {
 	if err := json.Unmarshal(plain, &e); err != nil {
 		return Issued{}, ErrUnreadable
 	}
-	return Issued{At: e.At, Session: cloud.Session{
+	return Issued{Life: e.Life, Session: cloud.Session{
 		AccessKeyID: e.AccessKeyID, SecretAccessKey: secret.New(e.SecretAccessKey), Token: secret.New(e.Token),
 		Expires: e.Expires, Identity: e.Identity, Account: e.Account,
 	}}, nil
@@ -128,5 +129,5 @@ func (s *Sealer) open(k Key, sealed []byte) (Issued, error) {
 
 // sealedFor is the associated data. Which key of the keyset was used stands in Tink's prefix of the ciphertext.
 func sealedFor(k Key) []byte {
-	return binary.BigEndian.AppendUint64(append([]byte("rolebridge session 1"), k.Sum[:]...), uint64(k.Epoch)) //nolint:gosec // the same bits are as good
+	return binary.BigEndian.AppendUint64(append([]byte("rolebridge session 2"), k.Sum[:]...), uint64(k.Epoch)) //nolint:gosec // the same bits are as good
 }

@@ -18,10 +18,21 @@ const (
 	HardLimit = 60 * time.Second
 )
 
-// Issued is a session with the moment when it was made; what a [Store] keeps.
+// Issued is a session and what is left of it, as this process measures it; what a [Store] keeps. The clocks of replicas,
+// of the cloud and of a store differ, so nothing but durations passes between them.
 type Issued struct {
 	cloud.Session
+	// At is when the session was asked for, by this process's clock and with its monotonic reading. A store that brings
+	// it from another process reckons it from the time that the entry has left.
 	At time.Time
+	// Life is how long it lives from At on, as its issuer saw it: never longer than was asked for.
+	Life time.Duration
+}
+
+// newIssued measures a session that was asked for at a moment and for a duration. A cloud gives no longer life than was
+// asked for; where it seems to, our clock is behind.
+func newIssued(s cloud.Session, at time.Time, asked time.Duration) Issued {
+	return Issued{Session: s, At: at, Life: min(s.Expires.Sub(at), asked)}
 }
 
 // prepared is a session in memory with all that an answer needs. What it says never changes.
@@ -36,12 +47,10 @@ type prepared struct {
 	process atomic.Pointer[document]
 }
 
-// prepare readies a session for its answers. A cloud cannot give a longer life than was asked for; where it seems to, our
-// clock is behind, and the life counts from now.
+// prepare readies a session for its answers.
 func prepare(k Key, r Recipe, s Issued) (*prepared, error) {
-	now := time.Now()
-	p := &prepared{Issued: s, deadline: now.Add(min(s.Expires.Sub(now), r.Duration))}
-	life := s.Expires.Sub(s.At)
+	life := min(s.Life, r.Duration)
+	p := &prepared{Issued: s, deadline: s.At.Add(life)}
 	p.refreshAt = s.At.Add(life/2 + time.Duration(spread(k, s)*float64(life)/10))
 	var err error
 	p.container, err = newDocument(containerCredentials{

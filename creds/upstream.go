@@ -61,14 +61,14 @@ type upstream struct {
 	timeout time.Duration
 	calls   *semaphore.Weighted
 	pace    *pace
-	breaker *gobreaker.CircuitBreaker[cloud.Session]
+	breaker *gobreaker.CircuitBreaker[Issued]
 	metrics *metrics
 }
 
 func newUpstream(cfg Config, c Cloud, log *slog.Logger, m *metrics) *upstream {
 	return &upstream{
 		cloud: c, timeout: cfg.Timeout, calls: semaphore.NewWeighted(int64(cfg.Calls)), pace: newPace(cfg.Rate), metrics: m,
-		breaker: gobreaker.NewCircuitBreaker[cloud.Session](gobreaker.Settings{
+		breaker: gobreaker.NewCircuitBreaker[Issued](gobreaker.Settings{
 			Name: cfg.Region, Timeout: cfg.BreakFor,
 			ReadyToTrip:  func(c gobreaker.Counts) bool { return int64(c.ConsecutiveFailures) >= int64(cfg.BreakAfter) },
 			IsSuccessful: func(err error) bool { return err == nil || cloud.FaultOf(err) != cloud.FaultUnavailable },
@@ -89,27 +89,30 @@ func newUpstream(cfg Config, c Cloud, log *slog.Logger, m *metrics) *upstream {
 var errLeftAlone = &cloud.Error{Fault: cloud.FaultUnavailable, Code: "LeftAlone", Op: "assume", Message: "the cloud failed several times in a row"}
 
 // assume asks the cloud for the recipe's session. It may wait for its turn as long as ctx lets it.
-func (u *upstream) assume(ctx context.Context, as *cloud.Session, r Recipe) (cloud.Session, error) {
+func (u *upstream) assume(ctx context.Context, as *cloud.Session, r Recipe) (Issued, error) {
 	s, err := u.try(ctx, as, r)
 	u.metrics.called(r.hop(), err)
 	return s, err
 }
 
-func (u *upstream) try(ctx context.Context, as *cloud.Session, r Recipe) (cloud.Session, error) {
+func (u *upstream) try(ctx context.Context, as *cloud.Session, r Recipe) (Issued, error) {
 	if u.breaker.State() == gobreaker.StateOpen {
-		return cloud.Session{}, errLeftAlone
+		return Issued{}, errLeftAlone
 	}
 	if err := u.pace.limit.Wait(ctx); err != nil {
-		return cloud.Session{}, err
+		return Issued{}, err
 	}
 	if err := u.calls.Acquire(ctx, 1); err != nil {
-		return cloud.Session{}, err
+		return Issued{}, err
 	}
 	defer u.calls.Release(1)
-	s, err := u.breaker.Execute(func() (cloud.Session, error) {
+	s, err := u.breaker.Execute(func() (Issued, error) {
 		ctx, cancel := context.WithTimeout(ctx, u.timeout)
 		defer cancel()
-		return u.cloud.Assume(ctx, as, r.role())
+		// The life counts from before the call: the answer may have waited for us, in a process that was suspended.
+		at := time.Now()
+		s, err := u.cloud.Assume(ctx, as, r.role())
+		return newIssued(s, at, r.Duration), err
 	})
 	switch {
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):

@@ -212,7 +212,7 @@ func NewKey(n byte) creds.Key {
 func NewIssued(life time.Duration) creds.Issued {
 	now := time.Now().Truncate(time.Second)
 	id := NewToken().Reveal()
-	return creds.Issued{At: now, Session: cloud.Session{
+	return creds.Issued{At: now, Life: life, Session: cloud.Session{
 		AccessKeyID: "ASIA" + id[:16], SecretAccessKey: secret.New("secret-" + id), Token: secret.New("token-" + id),
 		Expires: now.Add(life), Identity: "arn:aws:sts::222222222222:assumed-role/r/s", Account: "222222222222",
 	}}
@@ -220,7 +220,7 @@ func NewIssued(life time.Duration) creds.Issued {
 
 func same(a, b creds.Issued) bool {
 	return a.AccessKeyID == b.AccessKeyID && a.SecretAccessKey.Equal(b.SecretAccessKey) && a.Token.Equal(b.Token) &&
-		a.Expires.Equal(b.Expires) && a.At.Equal(b.At) && a.Identity == b.Identity && a.Account == b.Account
+		a.Expires.Equal(b.Expires) && a.Life == b.Life && a.At.Sub(b.At).Abs() < soon && a.Identity == b.Identity && a.Account == b.Account
 }
 
 func mustLease(t *testing.T, s creds.Store, k creds.Key, ttl time.Duration) creds.Lease {
