@@ -49,6 +49,7 @@ var benchmarks = []benchmark{
 	{"restore", restoreState},
 	{"reads", warmReads},
 	{"memory", replicaMemory},
+	{"schedule", proofSchedule},
 }
 
 // atMost bounds the whole run, servers and all.

@@ -10,7 +10,8 @@ func (d *decision) askMapping(id ID, op MappingOperation) {
 	i, _ := d.state.Integration(id)
 	d.emit(id, MappingAsked{
 		Attempt: i.Mapping.Attempt + 1, Operation: op, Environment: i.Environment, Config: i.Config,
-		Platform: i.Mapping.Platform, Due: d.in.Now.Add(answerWithin),
+		Platform: i.Mapping.Platform,
+		Due:      d.in.Now.Add(i.patience(d.in.Now, i.Mapping.Status != MappingReady && i.Mapping.Reason == "", d.in.Jitter)),
 	})
 }
 
@@ -20,7 +21,7 @@ func (d *decision) askTrust(id ID) {
 	d.emit(id, TrustAsked{
 		Attempt: i.Trust.Attempt + 1, Config: i.Config, Platform: i.Mapping.Platform, ExternalID: i.ExternalID,
 		Next: i.NextExternalID(), Former: i.FormerExternalID(), Tags: i.NextExternalID() != "" && i.Trust.TagSession(),
-		Due: i.trustDue(d.in.Now.Add(answerWithin)),
+		Due: i.trustDue(d.in.Now.Add(i.patience(d.in.Now, i.Trust.Asked, d.in.Jitter))),
 	})
 }
 
@@ -51,14 +52,12 @@ func DecideResult(s *State, r Result, in Inputs) []Event {
 		}
 	case MappingWasRefused:
 		if r.Attempt == i.Mapping.Attempt && (i.Mapping.Status == MappingRequested || i.Deleting()) {
-			wait := backoff(i.Mapping.Tries+1, in.Jitter)
+			due := i.retry(firstRetry, i.Mapping.Tries+1, in.Now, in.Jitter)
 			if finding.Permanent {
 				// Somebody has to change something first; looking now and then finds out when they did.
-				wait = spread(slowestRetry, in.Jitter)
+				due = i.ID.slot(in.Now, in.Jitter)
 			}
-			d.emit(i.ID, MappingRefused{
-				Reason: finding.Reason, Detail: finding.Detail, Permanent: finding.Permanent, Due: in.Now.Add(wait),
-			})
+			d.emit(i.ID, MappingRefused{Reason: finding.Reason, Detail: finding.Detail, Permanent: finding.Permanent, Due: due})
 		}
 	case MappingWasRemoved:
 		if r.Attempt == i.Mapping.Attempt && i.Deleting() {
@@ -86,18 +85,15 @@ func (d *decision) takeRoles(id ID) {
 }
 
 func (d *decision) validated(i Integration, r Report) {
-	next := i.Trust.after(r, d.in.Now)
-	wait := next.nextRound(d.in.Now, d.in.Jitter)
-	if n := i.Rotation.after(r, d.in.Now); n != nil {
-		wait = min(wait, n.nextRound(d.in.Now, d.in.Jitter))
-	}
-	d.emit(i.ID, Validated{Report: r, Status: next.Status, Due: i.trustDue(d.in.Now.Add(wait))})
-	if next.Status != i.Trust.Status {
-		d.emit(i.ID, TrustChanged{From: i.Trust.Status, To: next.Status})
+	next := i
+	next.Trust, next.Rotation = i.Trust.after(r, d.in.Now), i.Rotation.after(r, d.in.Now)
+	d.emit(i.ID, Validated{Report: r, Status: next.Trust.Status, Due: i.trustDue(next.NextProof(d.in.Now, d.in.Jitter))})
+	if next.Trust.Status != i.Trust.Status {
+		d.emit(i.ID, TrustChanged{From: i.Trust.Status, To: next.Trust.Status})
 	}
 	exchanged := d.turnRotation(i.ID, r)
 	switch {
-	case r.Outcome(CheckPlatformRole) == Fail && next.Tries%remapAfter == 0 && i.Mapping.Status == MappingReady:
+	case r.Outcome(CheckPlatformRole) == Fail && next.Trust.Tries%remapAfter == 0 && i.Mapping.Status == MappingReady:
 		// The platform's own role refuses us for long: somebody removed or changed it. Making it again mends both.
 		d.askMapping(i.ID, EnsureMapping)
 	case (exchanged || i.Trust.Again) && i.mapped():

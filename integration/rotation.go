@@ -192,17 +192,21 @@ func (d *decision) turnRotation(id ID, r Report) (exchanged bool) {
 
 func (n *Rotation) settled() time.Time { return n.Since.Add(settle) }
 
-// nextRound is the wait before a rotation wants to look again: soon while a run is young, when a rotation may end, else a
-// growing backoff.
-func (n *Rotation) nextRound(now time.Time, jitter float64) time.Duration {
-	wait, run := backoff(n.Tries, jitter), n.AdmittedSince
+// nextTurn is when a rotation wants to look again: soon while a run is young, when a rotation may end, else ever later.
+func (i Integration) nextTurn(now time.Time, jitter float64) time.Time {
+	n := i.Rotation
+	at, run, soon := i.retry(firstRetry, n.Tries, now, jitter), n.AdmittedSince, now.Add(pendingRetry)
 	if n.Phase == RotationRetiring {
 		if run = n.RefusedSince; !run.IsZero() && now.Before(n.settled()) {
-			wait = min(wait, max(pendingRetry, n.settled().Sub(now)))
+			end := n.settled()
+			if end.Before(soon) {
+				end = soon
+			}
+			at = sooner(at, end)
 		}
 	}
 	if !run.IsZero() && now.Sub(run) < 2*Propagation {
-		return min(wait, pendingRetry)
+		return sooner(at, soon)
 	}
-	return wait
+	return at
 }

@@ -119,6 +119,11 @@ func (s *State) Integration(id ID) (i Integration, ok bool) {
 	return Integration{}, false
 }
 
+// Empty reports whether a root holds nothing: no organization, no integration, no receipt.
+func (s *State) Empty() bool {
+	return s.organization == nil && len(s.integrations) == 0 && len(s.receipts) == 0
+}
+
 // Count is the number of integrations that count against the quota: all but those being deleted.
 func (s *State) Count() int { return s.live }
 

@@ -257,7 +257,7 @@ func (b *batch) commit(now time.Time) {
 				b.part.remember(o, *r)
 			}
 		}
-		b.part.org(o).Merge(f)
+		b.part.merge(o, f)
 	}
 	b.part.cursor = b.cursor
 	for of, n := range b.outcomes {

@@ -215,7 +215,7 @@ func TestAPartitionRestoredFromItsLogIsTheSame(t *testing.T) {
 			}
 		}
 	}
-	again.loaded()
+	again.loaded(b.now)
 	for topic, want := range b.p.cursor {
 		if got := again.cursor[topic]; got != want {
 			t.Errorf("cursor of %s is %d, want %d", topic, got, want)
@@ -304,5 +304,46 @@ func TestValidationNamesEveryFault(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %q", err, want)
 		}
+	}
+}
+
+func TestOrganizationsThatAreOnlyNamedAreNotKept(t *testing.T) {
+	b := newBench(t).founded()
+	stranger := func(n int) integration.OrganizationID { // of the bench's partition
+		for k := n * 1000; ; k++ {
+			if o := integration.OrganizationID(fmt.Sprint("stranger-", k)); topics.Home(o) == b.p.id {
+				return o
+			}
+		}
+	}
+	for n := range 20 {
+		b.decide(b.at(b.command(fmt.Sprint("r", n), "u-admin", stranger(n), create("a", customer)))...)
+		result, err := b.codec.ResultRecord("w", integration.Result{
+			Organization: stranger(100 + n), Integration: "cspi-00000", Attempt: 1, Finding: integration.MappingWasRemoved{},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.decide(b.at(result)...)
+	}
+	if got := len(b.p.orgs); got != 21 {
+		t.Errorf("%d organizations are held, want ours and 20 that have a receipt to remember", got)
+	}
+	b.now = b.now.Add(integration.ReceiptLife + time.Hour)
+	b.decide(b.at(b.command("2", "u-admin", org, create("b", customer)))...)
+	if got := len(b.p.orgs); got != 1 {
+		t.Errorf("%d organizations are held once the receipts are dropped, want ours", got)
+	}
+	again := newPartition(b.p.id)
+	for _, r := range b.log {
+		if r.Topic == topics.State() {
+			if err := again.load(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	again.loaded(b.now)
+	if got := len(again.orgs); got != 1 {
+		t.Errorf("%d organizations are held after a restore, want ours", got)
 	}
 }

@@ -79,7 +79,7 @@ func (w *Worker) restore(ctx context.Context, ids []int32) ([]*partition, error)
 			if err != nil {
 				return err
 			}
-			p.loaded()
+			p.loaded(time.Now())
 			restored[n] = p
 			w.metrics.restored.Add(float64(records))
 			w.metrics.restoring.Observe(time.Since(from).Seconds())
