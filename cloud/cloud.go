@@ -36,6 +36,7 @@ const (
 	FaultNotFound    Fault = "not-found"   // what was named does not exist
 	FaultExists      Fault = "exists"      // what was to be made exists and is not ours
 	FaultLimit       Fault = "limit"       // an account's quota is reached
+	FaultTooLarge    Fault = "too-large"   // session policy and tags are more than the cloud packs into a session
 	FaultThrottled   Fault = "throttled"   // too many requests; slow down
 	FaultUnavailable Fault = "unavailable" // 5xx, time-out, connection refused
 	FaultExpired     Fault = "expired"     // the credentials that were used have expired

@@ -15,7 +15,7 @@ type awsCloud struct{ client *aws.Client }
 
 func (c awsCloud) Assume(ctx context.Context, as *cloud.Session, r Role) (cloud.Session, error) {
 	return c.client.Assume(ctx, aws.Assumption{
-		With: as, Role: r.ARN, SessionName: r.SessionName, ExternalID: r.ExternalID, Tags: r.Tags, Policy: r.Policy,
+		With: as, Role: r.ARN, SessionName: r.SessionName, ExternalID: r.ExternalID, Tags: r.Tags, Policy: r.Policy, SourceIdentity: r.SourceIdentity,
 		Duration: r.Duration,
 	})
 }

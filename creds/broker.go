@@ -166,14 +166,18 @@ func (b *Broker) find(ctx context.Context, token string, now time.Time) (*prepar
 		b.noteRefused(events.Binding{}, errUnauthenticated, now)
 		return nil, levelNone, errUnauthenticated
 	}
-	if err := gate(binding); err != nil {
+	err := gate(binding)
+	if err != nil {
 		b.noteRefused(binding, err, now)
 		return nil, levelNone, err
 	}
 	if p == nil || !p.holds(binding) || p.slot.gone.Load() {
-		p = b.plan(hash, of, binding, p)
+		if p, err = b.plan(hash, of, binding, p); err != nil {
+			b.noteRefused(binding, err, now)
+			return nil, levelNone, err
+		}
 	}
-	session, level, err := p.slot.session.Load(), LevelMemory, error(nil)
+	session, level := p.slot.session.Load(), LevelMemory
 	if !session.good(now) {
 		patience := time.NewTimer(time.Until(now.Add(b.cfg.Patience)))
 		defer patience.Stop()
@@ -199,8 +203,11 @@ func gate(of events.Binding) error {
 }
 
 // plan makes the plan of a token anew, and drops what only the plan before it could reach.
-func (b *Broker) plan(h tokenHash, token integration.Token, of events.Binding, was *plan) *plan {
-	r := b.recipe(of)
+func (b *Broker) plan(h tokenHash, token integration.Token, of events.Binding, was *plan) (*plan, error) {
+	r, err := b.recipe(of)
+	if err != nil {
+		return nil, err
+	}
 	k := r.Key()
 	p := &plan{hash: h, token: token, binding: of, slot: b.book.slotOf(k, r)}
 	b.plans.put(p)
@@ -208,7 +215,7 @@ func (b *Broker) plan(h tokenHash, token integration.Token, of events.Binding, w
 		b.book.drop(was.slot)
 		b.book.dropKey(was.slot.recipe.platform().Key())
 	}
-	return p
+	return p, nil
 }
 
 // seen notes that a session was read since it was issued, for the trail too. The first to do so after the session's refresh was due starts

@@ -175,10 +175,14 @@ func trustGate(i *integration.Integration, o *integration.Organization) GateStat
 // look says what the caches hold for a binding and how the cloud answered last. err is what a read would end with that
 // finds nothing in the caches.
 func (b *Broker) look(ctx context.Context, of events.Binding) (cache, last GateState, err error) {
-	r := b.recipe(of)
-	k := r.Key()
 	cache = GateState{GateCache, Empty, "memory: nothing"}
 	last = GateState{GateCloud, Empty, "not asked by this replica"}
+	r, err := b.recipe(of)
+	if err != nil {
+		cache.Detail = err.Error()
+		return cache, last, err
+	}
+	k := r.Key()
 	now := time.Now()
 	b.book.mu.Lock()
 	s := b.book.slots[k]

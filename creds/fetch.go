@@ -284,9 +284,19 @@ func (b *Broker) classify(ctx context.Context, s *slot, err error) error {
 	if s.recipe.hop() == hopPlatform {
 		reason = integration.Refuse(integration.CodeDenied, "the platform's role of this integration cannot be assumed: %s", answer.Code)
 	}
+	switch {
+	case answer.Fault == cloud.FaultTooLarge:
+		// Nothing that a proof of trust could find: the same request is refused until the binding is another one.
+		reason = integration.Refuse(integration.CodeDenied,
+			"the connector's resources and tags are more than AWS packs into a session (%s): bind it to fewer resources, or shorter ones", answer.Code)
+	case s.recipe.SourceIdentity != "" && answer.Fault == cloud.FaultDenied:
+		reason.Message += "; this connector's sessions have a source identity, which the trust policy must allow with sts:SetSourceIdentity"
+	}
 	b.log.WarnContext(ctx, "cloud refused credentials", "integration", s.recipe.Integration, "connector", s.recipe.Connector,
 		"hop", s.recipe.hop(), "fault", answer.Fault, "code", answer.Code)
-	b.onRefused(s.recipe.Integration)
+	if answer.Fault != cloud.FaultTooLarge {
+		b.onRefused(s.recipe.Integration)
+	}
 	return &refusedError{cause: answer, answer: reason}
 }
 

@@ -27,9 +27,11 @@ type Recipe struct {
 	SessionName string
 	Tags        map[string]string
 	// Policy narrows the session; empty does not.
-	Policy   string
-	Region   string
-	Duration time.Duration
+	Policy string
+	// SourceIdentity of the session; empty has none.
+	SourceIdentity string
+	Region         string
+	Duration       time.Duration
 }
 
 // Key identifies a session in every cache. Two keys are equal exactly when all inputs of their recipes are.
@@ -43,7 +45,7 @@ type Key struct {
 func (k Key) String() string { return hex.EncodeToString(k.Sum[:]) }
 
 // keyFormat opens every encoding, so that another encoding never meets this one's keys.
-const keyFormat = "rolebridge session key 1"
+const keyFormat = "rolebridge session key 2"
 
 // Key hashes the recipe's canonical encoding: each text with its length before it, each list with its count.
 func (r Recipe) Key() Key {
@@ -65,6 +67,7 @@ func (r Recipe) Key() Key {
 		text(h, r.Tags[name])
 	}
 	text(h, r.Policy)
+	text(h, r.SourceIdentity)
 	text(h, r.Region)
 	number(h, uint64(r.Duration)) //nolint:gosec // as above
 	k := Key{Epoch: r.Epoch}

@@ -17,7 +17,7 @@ func recipe() creds.Recipe {
 	return creds.Recipe{
 		Organization: "acme", Integration: "cspi-orders", Connector: "sink", Epoch: 3,
 		Chain: []string{platformRole, customerRole}, ExternalID: externalID, SessionName: "sink@cspi-orders",
-		Tags: map[string]string{"organization": "acme", "connector": "sink"}, Policy: `{"Version":"2012-10-17"}`,
+		Tags: map[string]string{"organization": "acme", "connector": "sink"}, Policy: `{"Version":"2012-10-17"}`, SourceIdentity: "who",
 		Region: "eu-west-1", Duration: time.Hour,
 	}
 }
@@ -44,9 +44,10 @@ func TestEveryInputIsInTheKey(t *testing.T) {
 			func(r *creds.Recipe) { r.Tags = map[string]string{"organization": "sink", "connector": "acme"} },
 			func(r *creds.Recipe) { r.Tags = map[string]string{"organization": "acme", "other": "sink"} },
 		},
-		"Policy":   {func(r *creds.Recipe) { r.Policy = "" }, func(r *creds.Recipe) { r.Policy += " " }},
-		"Region":   {func(r *creds.Recipe) { r.Region = "eu-west-2" }},
-		"Duration": {func(r *creds.Recipe) { r.Duration = 50 * time.Minute }},
+		"Policy":         {func(r *creds.Recipe) { r.Policy = "" }, func(r *creds.Recipe) { r.Policy += " " }},
+		"SourceIdentity": {func(r *creds.Recipe) { r.SourceIdentity = "" }, func(r *creds.Recipe) { r.SourceIdentity += "x" }},
+		"Region":         {func(r *creds.Recipe) { r.Region = "eu-west-2" }},
+		"Duration":       {func(r *creds.Recipe) { r.Duration = 50 * time.Minute }},
 	}
 	for field := range reflect.TypeFor[creds.Recipe]().Fields() {
 		if _, ok := changes[field.Name]; !ok {

@@ -70,7 +70,7 @@ func newMetrics(reg prometheus.Registerer, b *book) (*metrics, error) {
 			m.calls.WithLabelValues(string(op), outcome)
 		}
 		for _, f := range []cloud.Fault{
-			cloud.FaultDenied, cloud.FaultInvalid, cloud.FaultNotFound, cloud.FaultExists, cloud.FaultLimit, cloud.FaultThrottled,
+			cloud.FaultDenied, cloud.FaultInvalid, cloud.FaultNotFound, cloud.FaultExists, cloud.FaultLimit, cloud.FaultTooLarge, cloud.FaultThrottled,
 			cloud.FaultUnavailable, cloud.FaultExpired,
 		} {
 			m.calls.WithLabelValues(string(op), string(f))

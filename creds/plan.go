@@ -6,6 +6,7 @@ import (
 
 	"github.com/puzpuzpuz/xsync/v4"
 
+	"github.com/rolebridge/rolebridge/cloud/aws/scope"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 )
@@ -69,13 +70,21 @@ func (p plans) sweep(alive func(*plan) bool) {
 	})
 }
 
-// recipe is what the session of a binding depends on.
-func (b *Broker) recipe(of events.Binding) Recipe {
-	i := of.Integration
+// recipe is what the session of a binding depends on. Resources that no policy can be made of any more give nothing, for
+// without the policy the session would be wider than what was bound.
+func (b *Broker) recipe(of events.Binding) (Recipe, error) {
+	i, grant := of.Integration, of.Grant()
+	policy, refusal := scope.Policy(i.Config, grant.Resources)
+	if refusal != nil {
+		return Recipe{}, integration.Refuse(integration.CodeDenied, "no credentials: %s: %s", refusal.Field, refusal.Message)
+	}
 	r := Recipe{
 		Organization: i.Organization, Integration: i.ID, Connector: of.Connector, Epoch: i.Epoch,
 		Chain: []string{i.Mapping.Platform, i.Config.Customer}, ExternalID: i.ExternalID,
-		SessionName: sessionName(of.Connector, i.ID), Region: b.cfg.Region, Duration: b.cfg.Duration,
+		SessionName: sessionName(of.Connector, i.ID), Policy: policy, Region: b.cfg.Region, Duration: b.cfg.Duration,
+	}
+	if grant.SourceIdentity {
+		r.SourceIdentity = r.SessionName
 	}
 	// A trust policy without TagSession refuses a tagged session as a whole.
 	if i.Trust.TagSession() {
@@ -84,7 +93,7 @@ func (b *Broker) recipe(of events.Binding) Recipe {
 			"connector": string(of.Connector),
 		}
 	}
-	return r
+	return r, nil
 }
 
 // platform is the recipe of the first hop, which is cached apart so that an integration's bindings share it.

@@ -103,7 +103,11 @@ func (b *Broker) at(s *slot, t time.Time) {
 // wanted reports whether the token that read the session would still be given this one.
 func (b *Broker) wanted(reader *plan, s *slot) bool {
 	binding, ok := b.opens(reader)
-	return ok && gate(binding) == nil && b.recipe(binding).Key() == s.key
+	if !ok || gate(binding) != nil {
+		return false
+	}
+	r, err := b.recipe(binding)
+	return err == nil && r.Key() == s.key
 }
 
 // opens returns the binding that the token of p still opens, if it does.

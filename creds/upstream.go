@@ -27,14 +27,16 @@ type Role struct {
 	ExternalID  string
 	Tags        map[string]string
 	Policy      string
-	Region      string
-	Duration    time.Duration
+	// SourceIdentity stays with the session whatever role it assumes next.
+	SourceIdentity string
+	Region         string
+	Duration       time.Duration
 }
 
 // role is the last step of the recipe's chain.
 func (r Recipe) role() Role {
 	return Role{
-		ARN: r.Chain[len(r.Chain)-1], SessionName: r.SessionName, ExternalID: r.ExternalID, Tags: r.Tags, Policy: r.Policy,
+		ARN: r.Chain[len(r.Chain)-1], SessionName: r.SessionName, ExternalID: r.ExternalID, Tags: r.Tags, Policy: r.Policy, SourceIdentity: r.SourceIdentity,
 		Region: r.Region, Duration: r.Duration,
 	}
 }

@@ -49,7 +49,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) inputs() integration.Inputs {
 	w.serial++
 	return integration.Inputs{
-		Now: w.now, ID: integration.ID(fmt.Sprintf("cspi-%06d", w.serial)), ExternalID: fmt.Sprintf("ext-%d", w.serial), Jitter: 0.5,
+		Now: w.now, ID: integration.ID(fmt.Sprintf("cspi-%06d", w.serial)), ExternalID: fmt.Sprintf("ext-%d", w.serial), Jitter: 0.5, SessionPolicy: lengths,
 	}
 }
 

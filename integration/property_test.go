@@ -65,8 +65,19 @@ var (
 		{Kind: integration.KindAzure, Customer: strings.ToUpper(tenantA)},
 		{Kind: "X"},
 	}
-	hashes = []string{hashA, hashB, strings.Repeat("c", 64), "bad"}
+	hashes = []string{hashA, hashB, hashC, hashD, "bad"}
 )
+
+// terms are mostly none.
+var terms = rapid.SampledFrom([]integration.Terms{
+	{},
+	{},
+	{},
+	{Workloads: []integration.Workload{github, spire}},
+	{Resources: []integration.Resource{raw}, SourceIdentity: true},
+	{Workloads: []integration.Workload{{}}},
+	{Resources: []integration.Resource{raw, raw}},
+})
 
 // anID is mostly one that exists or existed.
 func (h *history) anID(rt *rapid.T) integration.ID {
@@ -93,7 +104,13 @@ func (h *history) ask(rt *rapid.T) integration.Ask {
 	}
 	quota := rapid.IntRange(-1, 4).Draw(rt, "quota")
 	create := integration.Create{Environment: somewhere, Name: "n", Config: config}
-	bind := integration.Bind{Integration: id, Connector: connector, TokenClaim: claimed(rapid.SampledFrom(hashes).Draw(rt, "hash"))}
+	claim := claimed(rapid.SampledFrom(hashes).Draw(rt, "hash"))
+	if rapid.IntRange(0, 3).Draw(rt, "ends") == 0 {
+		claim.ExpiresAt = h.w.now.Add(time.Duration(rapid.IntRange(-1, 3600).Draw(rt, "life")) * time.Second)
+	}
+	bind := integration.Bind{Integration: id, Connector: connector, TokenClaim: claim, Terms: terms.Draw(rt, "terms")}
+	overlap := rapid.Int64Range(-1, 7200).Draw(rt, "overlap")
+	rotate := integration.RotateToken{Integration: id, Connector: connector, TokenClaim: claim, Overlap: &overlap}
 	update := integration.Update{Integration: id, Config: config}
 	if i, ok := h.w.state.Integration(id); ok && rapid.IntRange(0, 3).Draw(rt, "stray update") > 0 {
 		update.Config = i.Config
@@ -102,7 +119,7 @@ func (h *history) ask(rt *rapid.T) integration.Ask {
 		}
 	}
 	return rapid.SampledFrom([]integration.Ask{
-		create, create, create, create, bind, bind, bind, bind, update, update,
+		create, create, create, create, bind, bind, bind, bind, rotate, rotate, update, update,
 		integration.CreateOrganization{Admin: admin},
 		integration.ConfigureOrganization{IntegrationQuota: &quota},
 		integration.ConfigureOrganization{InsecureRoles: rapid.SampledFrom([]integration.InsecureRoles{"", "block", "warn", "x"}).Draw(rt, "setting")},
@@ -232,7 +249,16 @@ func (h *history) roundsOf(rt *rapid.T, id integration.ID, most int, proof *rapi
 
 func (h *history) wake(rt *rapid.T) {
 	h.w.now = h.w.now.Add(time.Duration(rapid.IntRange(0, 7200).Draw(rt, "seconds")) * time.Second)
-	h.check(rt, h.w.result(h.anID(rt), 0, integration.TimerIsDue{}))
+	id := h.anID(rt)
+	h.check(rt, h.w.result(id, 0, integration.TimerIsDue{}))
+	i, _ := h.w.state.Integration(id)
+	for c, b := range i.Connectors {
+		for _, token := range b.Tokens {
+			if !token.Alive(h.w.now) {
+				rt.Fatalf("the timer left a token of %s that ended at %s, now %s", c, token.ExpiresAt, h.w.now)
+			}
+		}
+	}
 }
 
 // watch follows each integration, and holds every fact against what it may change.
@@ -324,10 +350,16 @@ func (h *history) holds(t *rapid.T) {
 			}
 			seen[key] = id
 		}
-		for _, b := range i.Connectors {
+		for c, b := range i.Connectors {
+			if len(b.Tokens) > integration.MaxTokens {
+				t.Fatalf("%s has %d tokens", c, len(b.Tokens))
+			}
 			for _, token := range b.Tokens {
 				if other, taken := tokens[token.Hash]; taken {
 					t.Fatalf("%s and %s share a token", other, id)
+				}
+				if due := i.NextDue(); !token.ExpiresAt.IsZero() && (due.IsZero() || due.After(token.ExpiresAt)) {
+					t.Fatalf("a token of %s ends at %s, the timer is due at %s", c, token.ExpiresAt, due)
 				}
 				tokens[token.Hash] = id
 			}

@@ -53,7 +53,11 @@ func (h *history) replace(rt *rapid.T) {
 	made := h.w.do(control, integration.Create{Environment: i.Environment, Name: "n", Config: i.Config})
 	h.check(rt, made)
 	for c, b := range i.Connectors {
-		h.check(rt, h.w.do(control, integration.Bind{Integration: made[0].Integration, Connector: c, TokenClaim: claimed(b.Tokens[0].Hash)}))
+		again := integration.Bind{Integration: made[0].Integration, Connector: c, Terms: b.Terms}
+		for _, t := range b.Tokens {
+			again.TokenClaim = claimed(t.Hash)
+		}
+		h.check(rt, h.w.do(control, again))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rolebridge/rolebridge/api"
+	"github.com/rolebridge/rolebridge/cloud/aws/scope"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/dryrun"
@@ -228,7 +229,7 @@ func inputs() integration.Inputs {
 	_, _ = rand.Read(raw[:])
 	h := hex.EncodeToString(raw[:])
 	return integration.Inputs{
-		Now: time.Now().UTC(), Jitter: 0.5,
+		Now: time.Now().UTC(), Jitter: 0.5, SessionPolicy: scope.Policy,
 		ID:         integration.ID(integration.IDPrefix + strings.ToLower(rand.Text()[:8])),
 		ExternalID: fmt.Sprintf("%s-%s-4%s-a%s-%s", h[:8], h[8:12], h[13:16], h[17:20], h[20:]),
 	}

@@ -34,6 +34,9 @@ type Assumption struct {
 	ExternalID  string            // empty: none is sent
 	Tags        map[string]string // need sts:TagSession when there is at least one
 	Policy      string            // narrows the session; empty: none
+	// SourceIdentity stays with the session whatever role it assumes next; it needs sts:SetSourceIdentity. Like SessionName;
+	// empty: none.
+	SourceIdentity string
 	// Duration is rounded down to seconds; 0: STS's default of an hour.
 	Duration time.Duration
 }
@@ -47,6 +50,9 @@ func (c *Client) Assume(ctx context.Context, a Assumption) (cloud.Session, error
 	}
 	if a.Policy != "" {
 		in.Policy = &a.Policy
+	}
+	if a.SourceIdentity != "" {
+		in.SourceIdentity = &a.SourceIdentity
 	}
 	if a.Duration > 0 {
 		in.DurationSeconds = sdk.Int32(int32(min(a.Duration, 12*time.Hour) / time.Second))

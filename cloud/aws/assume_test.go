@@ -130,14 +130,14 @@ func TestTroubleIsOneCallAndTemporary(t *testing.T) {
 		}
 		injected.Remove()
 	}
-	if got, err := testutil.GatherAndCount(reg, "rolebridge_aws_calls_total"); err != nil || got != 11*9 {
-		t.Errorf("%d series from the start (%v), want %d", got, err, 11*9)
+	if got, err := testutil.GatherAndCount(reg, "rolebridge_aws_calls_total"); err != nil || got != 11*10 {
+		t.Errorf("%d series from the start (%v), want %d", got, err, 11*10)
 	}
 	var want strings.Builder
 	want.WriteString("# HELP rolebridge_aws_calls_total Calls to AWS by operation and outcome: ok, or why not.\n" +
 		"# TYPE rolebridge_aws_calls_total counter\n")
 	for _, op := range ops {
-		for _, outcome := range []string{"denied", "exists", "expired", "invalid", "limit", "not-found", "ok", "throttled", "unavailable"} {
+		for _, outcome := range []string{"denied", "exists", "expired", "invalid", "limit", "not-found", "ok", "throttled", "too-large", "unavailable"} {
 			n := 0
 			if op == aws.OpCallerIdentity {
 				n = map[string]int{"throttled": 1, "unavailable": 3}[outcome]

@@ -45,7 +45,7 @@ var faults = map[string]cloud.Fault{
 
 	"ValidationError":         cloud.FaultInvalid,
 	"MalformedPolicyDocument": cloud.FaultInvalid,
-	"PackedPolicyTooLarge":    cloud.FaultInvalid,
+	"PackedPolicyTooLarge":    cloud.FaultTooLarge,
 	"InvalidInput":            cloud.FaultInvalid,
 	"InvalidParameterValue":   cloud.FaultInvalid,
 	"MalformedInput":          cloud.FaultInvalid,

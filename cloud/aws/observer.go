@@ -39,7 +39,7 @@ const OK Outcome = "ok"
 func outcomes() []Outcome {
 	all := []Outcome{OK}
 	for _, f := range []cloud.Fault{
-		cloud.FaultDenied, cloud.FaultInvalid, cloud.FaultNotFound, cloud.FaultExists, cloud.FaultLimit,
+		cloud.FaultDenied, cloud.FaultInvalid, cloud.FaultNotFound, cloud.FaultExists, cloud.FaultLimit, cloud.FaultTooLarge,
 		cloud.FaultThrottled, cloud.FaultUnavailable, cloud.FaultExpired,
 	} {
 		all = append(all, Outcome(f))

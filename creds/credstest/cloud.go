@@ -35,6 +35,8 @@ type CloudRole struct {
 	ExternalID string
 	// Tags is whether TagSession is allowed.
 	Tags bool
+	// SourceIdentity is whether SetSourceIdentity is allowed.
+	SourceIdentity bool
 }
 
 type issued struct {
@@ -220,10 +222,11 @@ func (c *Cloud) assume(as *cloud.Session, r creds.Role) (cloud.Session, error) {
 	case !sessionName.MatchString(r.SessionName), r.Duration < 15*time.Minute, r.Duration > longest, len(r.Tags) > 50:
 		return cloud.Session{}, answer(cloud.FaultInvalid, "ValidationError")
 	case len(r.Policy) > 2048:
-		return cloud.Session{}, answer(cloud.FaultInvalid, "PackedPolicyTooLarge")
+		return cloud.Session{}, answer(cloud.FaultTooLarge, "PackedPolicyTooLarge")
 	}
 	role, ok := c.roles[r.ARN]
-	if !ok || role.Trusts != caller || role.ExternalID != r.ExternalID || (len(r.Tags) > 0 && !role.Tags) {
+	if !ok || role.Trusts != caller || role.ExternalID != r.ExternalID || (len(r.Tags) > 0 && !role.Tags) ||
+		(r.SourceIdentity != "" && !role.SourceIdentity) {
 		return cloud.Session{}, answer(cloud.FaultDenied, "AccessDenied")
 	}
 	s := cloud.Session{

@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rolebridge/rolebridge/cloud/aws/scope"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 )
@@ -59,6 +60,7 @@ func New(c Config, codec *events.Codec, log *slog.Logger, reg prometheus.Registe
 func freshInputs() integration.Inputs {
 	return integration.Inputs{
 		Now: time.Now().UTC().Truncate(time.Millisecond), ID: newID(), ExternalID: uuid.NewString(), Jitter: mathrand.Float64(), //nolint:gosec // spreads timers
+		SessionPolicy: scope.Policy,
 	}
 }
 

@@ -6,7 +6,8 @@ import (
 )
 
 // Document is a policy to be written, in the order in which it will be read. Make one with FirstTrust, FinalTrust,
-// PlatformTrust, PlatformPermissions, DraftPermissions, ReadRole, S3Sink, S3Source, DynamoDBSink or DynamoDBSource.
+// PlatformTrust, PlatformPermissions, DraftPermissions, ReadRole, S3Sink, S3Source, DynamoDBSink, DynamoDBSource or
+// SessionTo.
 type Document struct {
 	Kind       Kind
 	Statements []Grant
@@ -114,6 +115,15 @@ func finalStatements(platformRole string, externalIDs []string) []Grant {
 	}
 }
 
+// WithSourceIdentity adds to a trust policy that whom its first statement names may set the source identity of its
+// sessions: a connector may be bound so that they have one.
+func (d Document) WithSourceIdentity() Document {
+	d.Statements = append(slices.Clip(d.Statements), Grant{
+		Sid: "SetSourceIdentity", Effect: Allow, AWS: d.Statements[0].AWS, Actions: []string{"sts:SetSourceIdentity"},
+	})
+	return d
+}
+
 // PlatformTrust is the trust policy of a platform role: only the named identities (the broker's and the validator's role
 // or user ARNs) may become it, and may tag the session.
 func PlatformTrust(identities ...string) (Document, error) {
@@ -136,14 +146,15 @@ func PlatformTrust(identities ...string) (Document, error) {
 	}}}, nil
 }
 
-// PlatformPermissions is the permission policy of a platform role: it may assume, and tag the session of, exactly one
-// customer role.
+// PlatformPermissions is the permission policy of a platform role: it may assume exactly one customer role, tag the session,
+// and set its source identity, if the customer allows it too.
 func PlatformPermissions(customerRole string) (Document, error) {
 	if err := checkRole("customer role", customerRole); err != nil {
 		return Document{}, err
 	}
 	return Document{Kind: Identity, Statements: []Grant{{
-		Sid: "AssumeCustomerRole", Effect: Allow, Actions: []string{"sts:AssumeRole", "sts:TagSession"}, Resources: []string{customerRole},
+		Sid: "AssumeCustomerRole", Effect: Allow, Resources: []string{customerRole},
+		Actions: []string{"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"},
 	}}}, nil
 }
 

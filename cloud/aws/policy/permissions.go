@@ -2,6 +2,19 @@ package policy
 
 import "strings"
 
+// What connectors do, action by action (Service Authorization Reference); the policies of a role and of a session are
+// made of the same.
+var (
+	locateBucket = []string{"s3:GetBucketLocation"}
+	listBucket   = []string{"s3:ListBucket"}
+	readObjects  = []string{"s3:GetObject"}
+	writeObjects = []string{"s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+	writeItems   = []string{"dynamodb:DescribeTable", "dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+	readTable    = []string{"dynamodb:DescribeTable", "dynamodb:Scan"}
+	readStream   = []string{"dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"}
+	findStreams  = []string{"dynamodb:ListStreams"} // knows no resources
+)
+
 // S3 names what an S3 connector works on.
 type S3 struct {
 	Partition string // aws, aws-cn, aws-us-gov
@@ -52,14 +65,14 @@ func S3Source(s S3) (Document, error) {
 	if err := s.check(); err != nil {
 		return Document{}, err
 	}
-	list := Grant{Sid: "ListObjects", Effect: Allow, Actions: []string{"s3:ListBucket"}, Resources: []string{s.bucket()}}
+	list := Grant{Sid: "ListObjects", Effect: Allow, Actions: listBucket, Resources: []string{s.bucket()}}
 	if s.Prefix != "" {
 		list.When = []When{{"StringLike", "s3:prefix", []string{s.prefix() + "*"}}}
 	}
 	return Document{Kind: Identity, Statements: []Grant{
-		{Sid: "Bucket", Effect: Allow, Actions: []string{"s3:GetBucketLocation"}, Resources: []string{s.bucket()}},
+		{Sid: "Bucket", Effect: Allow, Actions: locateBucket, Resources: []string{s.bucket()}},
 		list,
-		{Sid: "ReadObjects", Effect: Allow, Actions: []string{"s3:GetObject"}, Resources: []string{s.objects()}},
+		{Sid: "ReadObjects", Effect: Allow, Actions: readObjects, Resources: []string{s.objects()}},
 	}}, nil
 }
 
@@ -84,7 +97,7 @@ func DynamoDBSink(d DynamoDB) (Document, error) {
 	}
 	return Document{Kind: Identity, Statements: []Grant{{
 		Sid: "WriteItems", Effect: Allow, Resources: []string{d.table()},
-		Actions: []string{"dynamodb:DescribeTable", "dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"},
+		Actions: writeItems,
 	}}}, nil
 }
 
@@ -95,11 +108,11 @@ func DynamoDBSource(d DynamoDB) (Document, error) {
 		return Document{}, err
 	}
 	return Document{Kind: Identity, Statements: []Grant{
-		{Sid: "Snapshot", Effect: Allow, Resources: []string{d.table()}, Actions: []string{"dynamodb:DescribeTable", "dynamodb:Scan"}},
+		{Sid: "Snapshot", Effect: Allow, Resources: []string{d.table()}, Actions: readTable},
 		{
 			Sid: "Stream", Effect: Allow, Resources: []string{d.table() + "/stream/*"},
-			Actions: []string{"dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"},
+			Actions: readStream,
 		},
-		{Sid: "FindStreams", Effect: Allow, Actions: []string{"dynamodb:ListStreams"}, Resources: []string{"*"}},
+		{Sid: "FindStreams", Effect: Allow, Actions: findStreams, Resources: []string{"*"}},
 	}}, nil
 }

@@ -43,6 +43,14 @@ func documents(t testing.TB, p place) map[string]policy.Document {
 		"s3-source":            must(policy.S3Source(s3)),
 		"dynamodb-sink":        must(policy.DynamoDBSink(table)),
 		"dynamodb-source":      must(policy.DynamoDBSource(table)),
+		"source-identity":      must(policy.FinalTrust(platform, externalID)).WithSourceIdentity(),
+		"session": must(policy.SessionTo(
+			policy.Part{S3: &s3, Write: true},
+			policy.Part{S3: &policy.S3{Partition: p.partition, Bucket: "acme-data.logs", Prefix: "in/"}, Read: true, Write: true},
+			policy.Part{S3: &policy.S3{Partition: p.partition, Bucket: "acme-refs"}, Read: true},
+			policy.Part{DynamoDB: &table, Read: true},
+			policy.Part{DynamoDB: &policy.DynamoDB{Partition: p.partition, Region: p.region, Account: "444455556666", Table: "out"}, Write: true},
+		)),
 	}
 }
 
@@ -70,7 +78,7 @@ func TestARenderedDocumentHasNoFindingAndIAMAcceptsIt(t *testing.T) {
 			parsed := d.Parse()
 			expect := policy.Expect{}
 			switch name {
-			case "final-trust":
+			case "final-trust", "source-identity":
 				expect = policy.Expect{PlatformRole: platform, ExternalIDs: []string{externalID}, CustomerRole: customer}
 			case "rotation-trust":
 				expect = policy.Expect{PlatformRole: platform, ExternalIDs: []string{externalID, "rb-next"}, CustomerRole: customer}
@@ -194,7 +202,8 @@ func TestAPlatformRoleBelongsToItsOwnersAndLeadsToOneRole(t *testing.T) {
 		{"sts:TagSession", customerRole, policy.Allowed},
 		{"sts:AssumeRole", customerRole + "2", policy.ImplicitDeny},
 		{"sts:AssumeRole", platformRole, policy.ImplicitDeny},
-		{"sts:SetSourceIdentity", customerRole, policy.ImplicitDeny},
+		{"sts:SetSourceIdentity", customerRole, policy.Allowed},
+		{"sts:SetSourceIdentity", customerRole + "2", policy.ImplicitDeny},
 		{"s3:GetObject", "arn:aws:s3:::b/k", policy.ImplicitDeny},
 	} {
 		r := policy.Request{Caller: session(t, platformRole), Action: test.action, Resource: test.resource}
