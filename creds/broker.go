@@ -36,6 +36,7 @@ type Broker struct {
 	upstream  *upstream
 	plans     plans
 	book      *book
+	turns     *turns
 	lone      *rate.Limiter
 	metrics   *metrics
 	log       *slog.Logger
@@ -74,8 +75,11 @@ func New(cfg Config, bindings Bindings, store Store, c Cloud, with ...Option) (*
 	}
 	b := &Broker{
 		cfg: cfg, bindings: bindings, store: store, plans: newPlans(), log: o.log, onRefused: o.onRefused, trail: o.trail,
-		lone: rate.NewLimiter(rate.Limit(cfg.Lone), max(1, int(cfg.Lone))),
-		book: &book{fetches: cfg.Fetches, slots: map[Key]*slot{}, due: due{bell: make(chan struct{}, 1)}},
+		turns: newTurns(cfg.Calls), lone: rate.NewLimiter(rate.Limit(cfg.Lone), max(1, int(cfg.Lone))),
+		book: &book{
+			fetches: cfg.Fetches, flying: map[integration.OrganizationID]int{}, slots: map[Key]*slot{},
+			due: due{bell: make(chan struct{}, 1)},
+		},
 	}
 	var err error
 	if b.metrics, err = newMetrics(o.registry, b.book); err != nil {

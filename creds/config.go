@@ -17,11 +17,12 @@ type Config struct {
 	Patience time.Duration `koanf:"patience"`
 	// Timeout of one call to the cloud. Longer than the patience: a slow answer is kept for the next asker.
 	Timeout time.Duration `koanf:"timeout"`
-	// Fetch is the bound of one fetch with all that it waits for: leases, limits and two calls.
+	// Fetch is the bound of one fetch with all that it waits for: leases, its turn, limits and two calls.
 	Fetch time.Duration `koanf:"fetch"`
-	// Fetches under way at once; more are refused with [integration.CodeThrottled].
+	// Fetches under way at once; more are refused with [integration.CodeThrottled]. One organization may have as many as are
+	// left for all others. As many as [Config.Rate] serves within [Config.Fetch]: two calls each.
 	Fetches int `koanf:"fetches"`
-	// Calls to the cloud at once.
+	// Calls to the cloud at once. Organizations take turns.
 	Calls int `koanf:"calls"`
 	// Rate of calls to the cloud, per second, while it does not throttle. AWS allows an account 600 in its larger
 	// regions, shared by all replicas and workers.
@@ -41,7 +42,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{
 		Region: "us-east-1", Duration: time.Hour, Patience: 750 * time.Millisecond, Timeout: 10 * time.Second,
-		Fetch: 30 * time.Second, Fetches: 4096, Calls: 32, Rate: 100, Lone: 20, Lease: 3 * time.Second,
+		Fetch: time.Minute, Fetches: 2048, Calls: 32, Rate: 100, Lone: 20, Lease: 3 * time.Second,
 		Poll: 500 * time.Millisecond, BreakAfter: 5, BreakFor: 5 * time.Second,
 	}
 }

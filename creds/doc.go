@@ -15,6 +15,7 @@
 //   - the cloud is away: what is cached, as long as it is valid; else [integration.CodeUnavailable], retryable
 //   - the store is away or lies: the cloud is asked without a lease, at a bounded rate
 //   - the customer's role refuses: [integration.CodeDenied], remembered for 30 to 120 s
+//   - many keys are cold at once: organizations take turns (turns.go); over the bound [integration.CodeThrottled]
 //   - an answer takes long: what is cached, else [integration.CodeUnavailable] within [Config.Patience], while the
 //     fetch goes on
 //

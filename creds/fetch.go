@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/rolebridge/rolebridge/cloud"
 	"github.com/rolebridge/rolebridge/integration"
 )
@@ -162,7 +164,7 @@ func (b *Broker) leased(ctx context.Context, s *slot, f *flight, lease Lease) (p
 	if p, err := b.stored(ctx, s, f); p != nil && err == nil {
 		return p, LevelStore, release, nil
 	}
-	p, err = b.chain(ctx, s)
+	p, err = b.chain(ctx, s, nil)
 	if err != nil {
 		release() // before the landing: who tries again needs it
 		return nil, levelNone, nothing, err
@@ -208,17 +210,24 @@ func (b *Broker) keep(ctx context.Context, lease Lease) (release func()) {
 
 // alone fetches for this replica only, at a bounded rate: without the store every replica does so.
 func (b *Broker) alone(ctx context.Context, s *slot) (*prepared, Level, error) {
-	if s.recipe.hop() == hopCustomer {
-		if err := b.lone.Wait(ctx); err != nil {
-			return nil, levelNone, err
-		}
-	}
-	p, err := b.chain(ctx, s)
+	p, err := b.chain(ctx, s, b.lone)
 	return p, LevelCloud, err
 }
 
-// chain asks the cloud: for a customer's role with the session of the platform's role, which has a slot of its own.
-func (b *Broker) chain(ctx context.Context, s *slot) (*prepared, error) {
+// chain asks the cloud: for a customer's role in its organization's turn, at a pace if there is one, and with the session
+// of the platform's role, which has a slot of its own and needs no turn of its own.
+func (b *Broker) chain(ctx context.Context, s *slot, pace *rate.Limiter) (*prepared, error) {
+	if s.recipe.hop() == hopCustomer {
+		if err := b.turns.take(ctx, s.recipe.Organization); err != nil {
+			return nil, err
+		}
+		defer b.turns.give()
+		if pace != nil {
+			if err := pace.Wait(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
 	p, via, err := b.step(ctx, s)
 	if via != nil && outlived(via, err) {
 		p, _, err = b.step(ctx, s)

@@ -133,7 +133,11 @@ func wantsProcess(query string) (bool, *integration.Refusal) {
 	}
 }
 
-// fail answers an error of a read. Of the retryable ones all but an overload are 5xx: Java's SDK repeats nothing else.
+// javaAgent begins the User-Agent of the AWS SDK for Java, 1 and 2.
+const javaAgent = "aws-sdk-java/"
+
+// fail answers an error of a read. What may pass is answered so that the SDK in question tries again: an overload with
+// 429, and Java's with 503, since it repeats 5xx only; everything else with 503.
 func (b *Broker) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var refusal *integration.Refusal
 	if !errors.As(err, &refusal) {
@@ -142,14 +146,20 @@ func (b *Broker) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		refusal = integration.Refuse(integration.CodeInternal, "internal error")
 	}
+	status := refusal.Code.Answer().HTTP
 	switch refusal.Code {
 	case integration.CodeUnauthenticated:
 		answer(w, http.StatusUnauthorized, unauthenticated)
 		return
-	case integration.CodeUnavailable, integration.CodeThrottled:
+	case integration.CodeThrottled:
+		if strings.HasPrefix(r.UserAgent(), javaAgent) {
+			status = http.StatusServiceUnavailable
+		}
+		w.Header()["Retry-After"] = retryAfter
+	case integration.CodeUnavailable:
 		w.Header()["Retry-After"] = retryAfter
 	}
-	refuse(w, refusal, refusal.Code.Answer().HTTP)
+	refuse(w, refusal, status)
 }
 
 func refuse(w http.ResponseWriter, r *integration.Refusal, status int) {

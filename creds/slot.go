@@ -67,7 +67,8 @@ type book struct {
 	group  *errgroup.Group // nil while the broker does not run
 	base   context.Context // of flights: outlives the callers' contexts
 	closed bool            // the broker has stopped
-	flying int
+	flying map[integration.OrganizationID]int
+	flown  int // sum of flying
 }
 
 var (
@@ -126,7 +127,7 @@ func (b *book) join(s *slot, fly func(context.Context, *slot, *flight)) boarding
 		at.err = errStopped
 	case b.group == nil:
 		at.retryAt = now.Add(startWait) // it is about to run
-	case b.flying >= b.fetches && s.recipe.hop() == hopCustomer:
+	case b.full(s):
 		at.err = errBusy
 	default:
 		f := &flight{done: make(chan struct{}), refresh: have.good(now)}
@@ -141,10 +142,21 @@ func (b *book) join(s *slot, fly func(context.Context, *slot, *flight)) boarding
 	return at
 }
 
-// count bounds the flights of customers' roles; a platform role's belongs to one that was let in.
+// full bounds the flights of customers' roles; a platform role's belongs to one that was let in. An organization may have
+// as many as are left for all others: half of the bound while it is alone, a third beside another that takes what it can.
+// There is always room for one that comes later.
+func (b *book) full(s *slot) bool {
+	return s.recipe.hop() == hopCustomer && b.flying[s.recipe.Organization] >= b.fetches-b.flown
+}
+
 func (b *book) count(s *slot, n int) {
-	if s.recipe.hop() == hopCustomer {
-		b.flying += n
+	if s.recipe.hop() != hopCustomer {
+		return
+	}
+	o := s.recipe.Organization
+	b.flown += n
+	if b.flying[o] += n; b.flying[o] == 0 {
+		delete(b.flying, o)
 	}
 }
 

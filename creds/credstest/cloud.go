@@ -26,6 +26,7 @@ type Cloud struct {
 	most     int
 	faults   []*Injected
 	made     []cloud.Session
+	swept    time.Time
 }
 
 // CloudRole is a role that exists.
@@ -236,6 +237,9 @@ func (c *Cloud) assume(as *cloud.Session, r creds.Role) (cloud.Session, error) {
 	}
 	c.sessions[s.AccessKeyID] = issued{s, r.ARN}
 	c.made = append(c.made, s)
-	maps.DeleteFunc(c.sessions, func(_ string, s issued) bool { return now.Sub(s.Expires) > 24*time.Hour && !s.Expires.IsZero() })
+	if now.Sub(c.swept) > time.Hour {
+		c.swept = now
+		maps.DeleteFunc(c.sessions, func(_ string, s issued) bool { return now.Sub(s.Expires) > 24*time.Hour && !s.Expires.IsZero() })
+	}
 	return s, nil
 }
