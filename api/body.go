@@ -31,6 +31,7 @@ const (
 	bodyValidate  = "IntegrationValidateRequest"
 	bodyConnector = "ConnectorRequest"
 	bodyDryRun    = "DryRunRequest"
+	bodyRotation  = "TokenRotationRequest"
 )
 
 // bodies reads the bodies of requests and compares them with the document's schemas.
@@ -58,7 +59,7 @@ func newBodies() (*bodies, error) {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
 	b := &bodies{schemas: map[string]*jsonschema.Schema{}, printer: message.NewPrinter(language.English)}
-	for _, schema := range []string{bodyCreateV1, bodyCreateV2, bodyUpdateV2, bodyValidate, bodyConnector, bodyDryRun} {
+	for _, schema := range []string{bodyCreateV1, bodyCreateV2, bodyUpdateV2, bodyValidate, bodyConnector, bodyDryRun, bodyRotation} {
 		if b.schemas[schema], err = c.Compile(name + "#/components/schemas/" + schema); err != nil {
 			return nil, fmt.Errorf("openapi.yaml: %w", err)
 		}

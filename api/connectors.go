@@ -23,17 +23,47 @@ func newToken() string {
 }
 
 // bind lets a connector have sessions and shows its token, once. A repeated request cannot be given the token again: it
-// is refused, and the way out is to unbind and bind.
+// is refused, and the way out is to rotate the token.
 func (s *Server) bind(c *call) (answer, error) {
 	var body wire.ConnectorRequest
 	if err := s.bodies.read(c.Request, bodyConnector, &body); err != nil {
 		return answer{}, err
 	}
 	id, connector := integration.ID(c.PathValue("id")), integration.ConnectorID(body.Connector)
+	ask := integration.Bind{Integration: id, Connector: connector, Terms: body.Terms}
+	token := ""
+	if with := body.WithToken; with == nil && len(body.Workloads) == 0 || with != nil && *with {
+		token = newToken()
+		ask.TokenClaim = integration.ClaimToken(c.organization.ID, id, connector, token)
+	} else if len(body.Workloads) == 0 {
+		return answer{}, &integration.Refusal{Code: integration.CodeInvalid, Field: "/token", Message: "a connector needs a token or a workload identity"}
+	}
+	ask.ExpiresAt = body.TokenExpiresAt
+	a, err := s.withToken(c, ask, connector, token)
+	a.status = http.StatusCreated
+	a.location = s.link(c.Request, "/rolebridge/v1/integrations/"+url.PathEscape(string(id))+"/connectors/"+url.PathEscape(string(connector)))
+	return a, err
+}
+
+// rotateToken gives a connector a new token and shows it, once. Whoever loses the answer rotates again.
+func (s *Server) rotateToken(c *call) (answer, error) {
+	var body wire.RotationRequest
+	if err := s.bodies.read(c.Request, bodyRotation, &body); err != nil {
+		return answer{}, err
+	}
+	id, connector := integration.ID(c.PathValue("id")), integration.ConnectorID(c.PathValue("connector"))
 	token := newToken()
-	claim := integration.ClaimToken(c.organization.ID, id, connector, token)
-	r, command, err := s.change(c, integration.Bind{Integration: id, Connector: connector, TokenClaim: claim}, func() error {
-		_, err := s.find(c, id, "")
+	ask := integration.RotateToken{
+		Integration: id, Connector: connector, TokenClaim: integration.ClaimToken(c.organization.ID, id, connector, token), Overlap: body.Overlap,
+	}
+	ask.ExpiresAt = body.TokenExpiresAt
+	return s.withToken(c, ask, connector, token)
+}
+
+// withToken makes a change that brings a connector a token, and shows the connector with it.
+func (s *Server) withToken(c *call, ask integration.Ask, connector integration.ConnectorID, token string) (answer, error) {
+	r, command, err := s.change(c, ask, func() error {
+		_, err := s.find(c, ask.About(), "")
 		return err
 	})
 	if err != nil {
@@ -44,10 +74,22 @@ func (s *Server) bind(c *call) (answer, error) {
 		return answer{command: command}, err
 	}
 	return answer{
-		status: http.StatusCreated, command: command,
-		body:     wire.Bound{Connector: s.connector(i, connector), Token: token, CredentialsURL: s.config.CredentialsURL},
-		location: s.link(c.Request, "/rolebridge/v1/integrations/"+url.PathEscape(string(id))+"/connectors/"+url.PathEscape(string(connector))),
+		status: http.StatusOK, command: command,
+		body: wire.Bound{Connector: s.connector(i, connector), Token: token, CredentialsURL: s.config.CredentialsURL},
 	}, nil
+}
+
+// readConnector shows one connector.
+func (s *Server) readConnector(c *call) (answer, error) {
+	i, err := s.find(c, integration.ID(c.PathValue("id")), "")
+	if err != nil {
+		return answer{}, err
+	}
+	connector := integration.ConnectorID(c.PathValue("connector"))
+	if _, bound := i.Connectors[connector]; !bound {
+		return answer{}, fail(integration.CodeNotFound, "%s is not bound to %s", connector, i.ID)
+	}
+	return answer{status: http.StatusOK, body: s.connector(i, connector)}, nil
 }
 
 // listConnectors shows what uses an integration. One has at most [integration.MaxConnectors], so there are no pages.
@@ -76,8 +118,16 @@ func (s *Server) unbind(c *call) (answer, error) {
 
 func (s *Server) connector(i *integration.Integration, name integration.ConnectorID) wire.Connector {
 	b := i.Connectors[name]
-	return wire.Connector{
+	out := wire.Connector{
 		Connector: string(name), Integration: string(i.ID), ResourceName: s.connectorCRN(i, name),
-		BoundAt: b.BoundAt, BoundBy: string(b.BoundBy),
+		BoundAt: b.BoundAt, BoundBy: string(b.BoundBy), Tokens: make([]wire.Token, 0, len(b.Tokens)), Terms: b.Terms,
 	}
+	for _, t := range b.Tokens {
+		shown := wire.Token{AddedAt: t.AddedAt}
+		if !t.ExpiresAt.IsZero() {
+			shown.ExpiresAt = &t.ExpiresAt
+		}
+		out.Tokens = append(out.Tokens, shown)
+	}
+	return out
 }

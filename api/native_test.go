@@ -61,6 +61,70 @@ func TestAConnectorsTokenIsShownOnceAndKeptNowhere(t *testing.T) {
 	}
 }
 
+func TestAConnectorIsBoundToWorkloadsAndResourcesAndItsTokenIsRotated(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	path := mine + i.ID + "/connectors"
+	const terms = `"workloads":[{"oidc":{"issuer":"https://i","audience":"a","subject":"s"}},{"spiffe_id":"spiffe://d/w"}],` +
+		`"resources":[{"s3":{"bucket":"lake","prefix":"raw","access":"write"}},{"dynamodb":{"table":"orders","region":"eu-west-1","access":"read"}}],"source_identity":true`
+	bind := func(body string) reply { return request(t, s, apitest.Assigner, http.MethodPost, path, body) }
+	var bound wire.Bound
+	bind(`{"connector":"lcc-1",`+terms+`}`).into(t, http.StatusCreated, &bound)
+	if bound.Token != "" || len(bound.Tokens) != 0 {
+		t.Errorf("a connector with workload identities got a token: %+v", bound)
+	}
+	bind(`{"connector":"lcc-2","token":true,"token_expires_at":"2099-01-01T00:00:00Z",`+terms+`}`).refused(t, http.StatusUnprocessableEntity, integration.CodeInvalid)
+	soon := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	bound = wire.Bound{}
+	bind(`{"connector":"lcc-2","token":true,"token_expires_at":"`+soon.Format(time.RFC3339)+`",`+terms+`}`).into(t, http.StatusCreated, &bound)
+	if bound.Token == "" || len(bound.Tokens) != 1 || !bound.Tokens[0].ExpiresAt.Equal(soon) {
+		t.Errorf("got %+v, want a token until %s", bound, soon)
+	}
+	var shown wire.Connector
+	got := request(t, s, apitest.Assigner, http.MethodGet, path+"/lcc-2", "")
+	got.into(t, http.StatusOK, &shown)
+	if len(shown.Workloads) != 2 || len(shown.Resources) != 2 || !shown.SourceIdentity || shown.Resources[0].S3.Prefix != "raw" {
+		t.Errorf("got %s", got.body)
+	}
+	kept, _ := s.Integration(integration.ID(i.ID))
+	for _, secret := range []string{bound.Token, kept.Connectors["lcc-2"].Tokens[0].Hash, kept.Connectors["lcc-2"].Tokens[0].Proof} {
+		if strings.Contains(string(got.body), secret) {
+			t.Errorf("%s is shown", secret)
+		}
+	}
+
+	var rotated wire.Bound
+	request(t, s, apitest.Assigner, http.MethodPost, path+"/lcc-2/token:rotate", `{"overlap_seconds":60}`).into(t, http.StatusOK, &rotated)
+	kept, _ = s.Integration(integration.ID(i.ID))
+	tokens := kept.Connectors["lcc-2"].Tokens
+	if len(tokens) != 2 || len(rotated.Tokens) != 2 || rotated.Token == bound.Token || !tokens[0].ExpiresAt.Before(soon) ||
+		!tokens[1].Proves(integration.TokenProof(kept.Organization, kept.ID, "lcc-2", rotated.Token)) {
+		t.Errorf("rotated: got %+v, kept %+v", rotated, tokens)
+	}
+	for body, pointer := range map[string]string{
+		`{"overlap_seconds":604801}`: "/overlap_seconds", `{"token_expires_at":"2000-01-01T00:00:00Z"}`: "/token_expires_at",
+	} {
+		fault := request(t, s, apitest.Assigner, http.MethodPost, path+"/lcc-2/token:rotate", body).refused(t, http.StatusUnprocessableEntity, integration.CodeInvalid)
+		if fault.Source == nil || fault.Source.Pointer != pointer {
+			t.Errorf("%s: got %+v, want %s", body, fault.Source, pointer)
+		}
+	}
+	for body, pointer := range map[string]string{
+		`{"connector":"lcc-3","token":false}`: "/token",
+		`{"connector":"lcc-3","workloads":[{"oidc":{"issuer":"http://i","audience":"a","subject":"s"}}]}`:           "/workloads/0/oidc/issuer",
+		`{"connector":"lcc-3","resources":[{"s3":{"bucket":"LAKE","access":"read"}}]}`:                              "/resources/0/s3/bucket",
+		`{"connector":"lcc-3","resources":[{"dynamodb":{"table":"orders","region":"cn-north-1","access":"read"}}]}`: "/resources/0/dynamodb/region",
+	} {
+		fault := bind(body).refused(t, http.StatusUnprocessableEntity, integration.CodeInvalid)
+		if fault.Source == nil || fault.Source.Pointer != pointer {
+			t.Errorf("%s: got %+v, want %s", body, fault.Source, pointer)
+		}
+	}
+	request(t, s, apitest.Assigner, http.MethodGet, path+"/lcc-9", "").refused(t, http.StatusNotFound, integration.CodeNotFound)
+	request(t, s, apitest.Assigner, http.MethodPost, path+"/lcc-9/token:rotate", `{}`).refused(t, http.StatusNotFound, integration.CodeNotFound)
+}
+
 func TestAForcedDeletionTakesTheConnectorsWithIt(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)

@@ -214,6 +214,8 @@ func TestAnotherTenantsIntegrationIsLikeOneThatDoesNotExist(t *testing.T) {
 		{http.MethodGet, mine + "ID/connectors", ""},
 		{http.MethodPost, mine + "ID/connectors", `{"connector":"lcc-1"}`},
 		{http.MethodDelete, mine + "ID/connectors/lcc-1", ""},
+		{http.MethodGet, mine + "ID/connectors/lcc-1", ""},
+		{http.MethodPost, mine + "ID/connectors/lcc-1/token:rotate", "{}"},
 		{http.MethodGet, mine + "ID/validation", ""},
 		{http.MethodPost, mine + "ID/validation", ""},
 		{http.MethodPost, mine + "ID/sessions:revoke", ""},

@@ -82,7 +82,7 @@ func (c *customer) integrate(role, bucket string) string {
 func (c *customer) connector(broker, integrationID, name string) func(ctx context.Context, bucket, key string) error {
 	t := c.w.t
 	t.Helper()
-	bound, err := c.api.Bind(c.w.ctx, integrationID, name)
+	bound, err := c.api.Bind(c.w.ctx, integrationID, wire.ConnectorRequest{Connector: name})
 	c.w.must(err)
 	file := filepath.Join(c.w.dir, name+".token")
 	c.w.must(os.WriteFile(file, []byte(bound.Token), 0o600))

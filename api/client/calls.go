@@ -102,9 +102,21 @@ func (c *Client) DryRun(ctx context.Context, id string, config *wire.ConfigReque
 }
 
 // Bind lets a connector have sessions. It is tried once: a second answer could not show the token again.
-func (c *Client) Bind(ctx context.Context, id, connector string) (b wire.Bound, err error) {
-	err = c.do(ctx, request{method: http.MethodPost, path: native(id, "/connectors"), body: wire.ConnectorRequest{Connector: connector}}, &b)
+func (c *Client) Bind(ctx context.Context, id string, r wire.ConnectorRequest) (b wire.Bound, err error) {
+	err = c.do(ctx, request{method: http.MethodPost, path: native(id, "/connectors"), body: r}, &b)
 	return b, err
+}
+
+// RotateToken gives a connector a new token. It is tried once, as Bind is.
+func (c *Client) RotateToken(ctx context.Context, id, connector string, r wire.RotationRequest) (b wire.Bound, err error) {
+	err = c.do(ctx, request{method: http.MethodPost, path: native(id, "/connectors/"+url.PathEscape(connector)+"/token:rotate"), body: r}, &b)
+	return b, err
+}
+
+// Connector returns what a connector is bound with.
+func (c *Client) Connector(ctx context.Context, id, connector string) (w wire.Connector, err error) {
+	err = c.do(ctx, request{method: http.MethodGet, path: native(id, "/connectors/"+url.PathEscape(connector))}, &w)
+	return w, err
 }
 
 // Unbind takes a connector's sessions away.

@@ -78,7 +78,7 @@ func TestWhoWantsOneTryHasOne(t *testing.T) {
 func TestABindingIsTriedOnce(t *testing.T) {
 	t.Parallel()
 	a := &answers{list: []func(http.ResponseWriter){away}}
-	_, err := open(t, a).Bind(t.Context(), "cspi-12345", "lcc-1")
+	_, err := open(t, a).Bind(t.Context(), "cspi-12345", wire.ConnectorRequest{Connector: "lcc-1"})
 	if len(a.keys) != 1 || client.Code(err) != integration.CodeUnavailable {
 		t.Errorf("got %d tries, %v; want 1 and %s", len(a.keys), err, integration.CodeUnavailable)
 	}

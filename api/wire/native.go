@@ -10,6 +10,10 @@ import (
 // ConnectorRequest asks to bind a connector.
 type ConnectorRequest struct {
 	Connector string `json:"connector"`
+	// WithToken says whether a token is made; without it, one is made for a connector that has no workload identities.
+	WithToken      *bool     `json:"token,omitempty"`
+	TokenExpiresAt time.Time `json:"token_expires_at,omitzero"`
+	integration.Terms
 }
 
 // Connector is a connector that may have sessions of an integration.
@@ -19,12 +23,27 @@ type Connector struct {
 	ResourceName string    `json:"resource_name"`
 	BoundAt      time.Time `json:"bound_at"`
 	BoundBy      string    `json:"bound_by"`
+	Tokens       []Token   `json:"tokens"`
+	integration.Terms
+}
+
+// Token is one token of a connector, of which nothing is shown but its life.
+type Token struct {
+	AddedAt   time.Time  `json:"added_at"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"` // absent is never
+}
+
+// RotationRequest asks for a new token.
+type RotationRequest struct {
+	// Overlap is how long the tokens before it still work, in seconds; absent is a day.
+	Overlap        *int64    `json:"overlap_seconds,omitempty"`
+	TokenExpiresAt time.Time `json:"token_expires_at,omitzero"`
 }
 
 // Bound is the one answer that has a connector's token: it is not stored and cannot be shown again.
 type Bound struct {
 	Connector
-	Token string `json:"token"`
+	Token string `json:"token,omitempty"` // absent for workload identities alone
 	// CredentialsURL is the broker's, for AWS_CONTAINER_CREDENTIALS_FULL_URI; empty when the server was not told.
 	CredentialsURL string `json:"credentials_url,omitempty"`
 }

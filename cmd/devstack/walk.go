@@ -303,10 +303,10 @@ func (w *walk) secondProof(ctx context.Context) error {
 
 func (w *walk) bindConnector(ctx context.Context) error {
 	w.say("A connector is bound. Its token is shown once; only its hash is kept:")
-	bound, err := w.api.Bind(ctx, w.id, connector)
+	bound, err := w.api.Bind(ctx, w.id, wire.ConnectorRequest{Connector: connector})
 	if client.Code(err) == integration.CodeExists { // by a walk that was interrupted: nobody has its token
 		if err = w.api.Unbind(ctx, w.id, connector); err == nil {
-			bound, err = w.api.Bind(ctx, w.id, connector)
+			bound, err = w.api.Bind(ctx, w.id, wire.ConnectorRequest{Connector: connector})
 		}
 	}
 	if err != nil {

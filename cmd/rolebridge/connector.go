@@ -3,70 +3,103 @@ package main
 import (
 	"fmt"
 	"io"
+	neturl "net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rolebridge/rolebridge/api/wire"
 	"github.com/rolebridge/rolebridge/creds"
 )
 
 func newConnector(s streams) *cobra.Command {
 	return group("connector", "Manage which connectors use a provider integration.",
-		newConnectorBind(s), newConnectorList(s), newConnectorUnbind(s))
+		newConnectorBind(s), newConnectorDescribe(s), newConnectorList(s), newConnectorRotate(s), newConnectorUnbind(s))
 }
 
 // bound is a new binding as it is printed.
 type bound struct {
 	Connector      string `json:"connector"`
 	Integration    string `json:"integration"`
-	Token          string `json:"token"`
+	Token          string `json:"token,omitempty"`
 	CredentialsURL string `json:"credentials_url,omitempty"`
 }
 
 func newConnectorBind(s streams) *cobra.Command {
 	l, out := login{streams: s}, format("")
+	var with termsFlags
+	var token bool
+	var life time.Duration
 	c := &cobra.Command{
 		Use:   "bind <id> <connector>",
 		Short: "Let a connector use a provider integration.",
 		Long: `Let a connector use a provider integration. The token is printed once and kept nowhere: put it where only the connector
-can read it.`,
+can read it. A connector whose runtime shows a workload identity (--oidc, --spiffe) gets none, unless --token asks for one.
+
+With --resource the connector's sessions reach these resources and nothing else: "write" can write and not read back, "read"
+under a prefix lists that prefix only.`,
 		Example: examples(
 			`Bind connector "lcc-123abc", and keep its token in a file as AWS SDKs read it: without a line end.`,
 			"rolebridge connector bind cspi-12345 lcc-123abc -o json | jq -j .token > /run/secrets/lcc-123abc",
+			"Bind a sink to one prefix, for 90 days.",
+			"rolebridge connector bind cspi-12345 lcc-123abc --resource s3://lake/raw/orders:write --token-expires-in 2160h",
+			"Bind a connector that shows its Kubernetes service account.",
+			"rolebridge connector bind cspi-12345 lcc-123abc --oidc issuer=https://oidc.example.com,audience=rolebridge,subject=system:serviceaccount:connect:orders",
 		),
 		Args: exactly(2),
 		RunE: func(c *cobra.Command, args []string) error {
+			terms, err := with.terms()
+			if err != nil {
+				return err
+			}
 			api, err := l.client()
 			if err != nil {
 				return err
 			}
-			b, err := call(api.Bind(c.Context(), args[0], args[1]))
+			ask := wire.ConnectorRequest{Connector: args[1], Terms: terms, TokenExpiresAt: expiry(life)}
+			if c.Flags().Changed("token") {
+				ask.WithToken = &token
+			}
+			b, err := call(api.Bind(c.Context(), args[0], ask))
 			if err != nil {
 				return err
 			}
-			if out != human {
-				return out.document(s.out, bound{b.Connector.Connector, b.Integration, b.Token, b.CredentialsURL})
-			}
-			if err := object(s.out, []row{
-				{"Connector", b.Connector.Connector},
-				{"ID", b.Integration},
-				{"Token", b.Token},
-				{"Credentials URL", b.CredentialsURL},
-			}); err != nil {
-				return err
-			}
-			url := b.CredentialsURL
-			if url == "" {
-				url = "<the broker's address>"
-			}
-			fmt.Fprintf(s.err, "\nThe token is not shown again. In the connector's environment, any AWS SDK finds its credentials with:\n\n  %s=%s\n  %s=<a file that holds the token>\n",
-				creds.EnvURL, url, creds.EnvTokenFile)
-			return nil
+			return s.showBound(out, b)
 		},
 	}
+	with.add(c)
+	c.Flags().BoolVar(&token, "token", true, "Make a token; by default one is made for a connector without workload identities.")
+	c.Flags().DurationVar(&life, "token-expires-in", 0, "Life of the token, e.g. 2160h; 0 is without end.")
 	l.flags(c)
 	out.flag(c)
 	return c
+}
+
+// showBound prints a binding and, this once, its token.
+func (s streams) showBound(out format, b wire.Bound) error {
+	if out != human {
+		return out.document(s.out, bound{b.Connector.Connector, b.Integration, b.Token, b.CredentialsURL})
+	}
+	if err := object(s.out, []row{
+		{"Connector", b.Connector.Connector},
+		{"ID", b.Integration},
+		{"Token", b.Token},
+		{"Credentials URL", b.CredentialsURL},
+	}); err != nil {
+		return err
+	}
+	url := b.CredentialsURL
+	if url == "" {
+		url = "<the broker's address>"
+	}
+	if b.Token == "" {
+		fmt.Fprintf(s.err, "\nThe connector shows its workload identity at:\n\n  %s?%s\n", url,
+			neturl.Values{"integration": {b.Integration}, "connector": {b.Connector.Connector}}.Encode())
+		return nil
+	}
+	fmt.Fprintf(s.err, "\nThe token is not shown again. In the connector's environment, any AWS SDK finds its credentials with:\n\n  %s=%s\n  %s=<a file that holds the token>\n",
+		creds.EnvURL, url, creds.EnvTokenFile)
+	return nil
 }
 
 func newConnectorUnbind(s streams) *cobra.Command {

@@ -17,6 +17,7 @@ func newPolicyRender(s streams) *cobra.Command {
 	var table policy.DynamoDB
 	var role, partition string
 	var ids []string
+	var sourceIdentity bool
 	formats := make([]string, 0, len(policy.Formats()))
 	for _, f := range policy.Formats() {
 		formats = append(formats, string(f))
@@ -42,7 +43,9 @@ func newPolicyRender(s streams) *cobra.Command {
 			case "first-trust":
 				d = policy.FirstTrust()
 			case "final-trust":
-				d, err = policy.FinalTrust(role, ids...)
+				if d, err = policy.FinalTrust(role, ids...); err == nil && sourceIdentity {
+					d = d.WithSourceIdentity()
+				}
 			case "s3-sink":
 				d, err = policy.S3Sink(s3)
 			case "s3-source":
@@ -68,6 +71,7 @@ func newPolicyRender(s streams) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&role, "platform-role", "", "final-trust: ARN of the platform's role.")
 	f.StringSliceVar(&ids, "external-id", nil, "final-trust: the external ID; two during a rotation.")
+	f.BoolVar(&sourceIdentity, "source-identity", false, "final-trust: sessions may have a source identity.")
 	f.StringVar(&s3.Bucket, "bucket", "", "s3-…: the bucket.")
 	f.StringVar(&s3.Prefix, "prefix", "", "s3-…: where the objects are; empty is the whole bucket.")
 	f.StringVar(&table.Table, "table", "", "dynamodb-…: the table.")

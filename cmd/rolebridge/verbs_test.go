@@ -26,6 +26,53 @@ func file(t *testing.T, name, text string) string {
 	return path
 }
 
+func TestAConnectorIsBoundToResourcesAndWorkloads(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	i, _ := create(t, c, "--customer-role-arn", roleARN)
+	flags := []string{
+		"--resource", "s3://lake/raw/orders:write", "--resource", "s3://refs:read", "--resource", "dynamodb://eu-west-1/orders:read-write",
+		"--oidc", "issuer=https://oidc.example.com/a=b,audience=rolebridge,subject=repo:acme,sink:ref", "--spiffe", "spiffe://acme.example/sink",
+		"--source-identity",
+	}
+	got := c.want(t, 0, append([]string{"connector", "bind", i.ID, "lcc-1"}, flags...)...)
+	if strings.Contains(got.out, "Token") || !strings.Contains(got.err, "connector=lcc-1&integration="+i.ID) {
+		t.Errorf("bound without a token: got %q and %q, want the address that it asks", got.out, got.err)
+	}
+	said := c.want(t, 0, "connector", "describe", i.ID, "lcc-1").out
+	for _, want := range []string{
+		"s3://lake/raw/orders:write", "s3://refs/:read", "dynamodb://eu-west-1/orders:read-write",
+		"issuer=https://oidc.example.com/a=b,audience=rolebridge,subject=repo:acme,sink:ref", "spiffe://acme.example/sink", "Source Identity",
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%s is not in\n%s", want, said)
+		}
+	}
+	both := c.want(t, 0, "connector", "bind", i.ID, "lcc-2", "--spiffe", "spiffe://acme.example/2", "--token", "--token-expires-in", "1h")
+	if !strings.Contains(both.out, "| Token ") {
+		t.Errorf("a token was asked for: got %q", both.out)
+	}
+	if got := c.want(t, 0, "connector", "describe", i.ID, "lcc-2"); strings.Contains(got.out, "never") {
+		t.Errorf("the token has an end: got %q", got.out)
+	}
+	for _, bad := range [][]string{
+		{"--resource", "lake/raw:write"},
+		{"--resource", "s3://lake"},
+		{"--resource", "dynamodb://orders:read"},
+		{"--resource", "s3://lake/p:own"},
+		{"--resource", "s3://LAKE/p:read"},
+		{"--oidc", "issuer=https://i"},
+		{"--oidc", "x"},
+		{"--oidc", "issuer=http://i,audience=a,subject=s"},
+		{"--spiffe", "https://i"},
+		{"--token=false"},
+		{"--token-expires-in", "-1h"},
+	} {
+		c.want(t, 2, append([]string{"connector", "bind", i.ID, "lcc-3"}, bad...)...)
+	}
+}
+
 func TestAConnectorIsBoundListedAndUnbound(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)
@@ -56,6 +103,16 @@ func TestAConnectorIsBoundListedAndUnbound(t *testing.T) {
 		t.Errorf("got %s", got.out)
 	}
 	c.want(t, 5, "connector", "bind", i.ID, "lcc-1")
+
+	var next bound
+	rotated := c.want(t, 0, "connector", "rotate-token", i.ID, "lcc-1", "--overlap", "1h", "-o", "json")
+	if err := json.Unmarshal([]byte(rotated.out), &next); err != nil || next.Token == "" || next.Token == b.Token {
+		t.Errorf("rotated: got %s, %v; want another token", rotated.out, err)
+	}
+	c.want(t, 2, "connector", "rotate-token", i.ID, "lcc-1", "--overlap", "169h")
+	if got := c.want(t, 0, "connector", "describe", i.ID, "lcc-1"); strings.Count(got.out, "added ") != 2 || strings.Count(got.out, "ends never") != 1 {
+		t.Errorf("described after a rotation: %s", got.out)
+	}
 	c.want(t, 0, "connector", "unbind", i.ID, "lcc-1")
 	c.want(t, 4, "connector", "unbind", i.ID, "lcc-1")
 }
@@ -186,7 +243,7 @@ func TestEveryVerbHasHelpWithAnExample(t *testing.T) {
 	c := &cli{}
 	for _, verb := range []string{
 		"pi create", "pi list", "pi describe", "pi update", "pi validate", "pi report", "pi delete", "connector bind", "connector unbind",
-		"connector list", "credentials", "topics apply", "organization create", "organization configure", "policy lint", "policy evaluate", "policy render",
+		"connector list", "connector describe", "connector rotate-token", "credentials", "topics apply", "organization create", "organization configure", "policy lint", "policy evaluate", "policy render",
 	} {
 		if got := c.want(t, 0, append(strings.Fields(verb), "--help")...); !strings.Contains(got.out, "Examples:") {
 			t.Errorf("%s: got %s", verb, got.out)
