@@ -27,6 +27,9 @@ func (s *Server) policies(c *call) (answer, error) {
 		if err != nil {
 			return answer{}, err // both are ours
 		}
+		if i.SourceIdentity() {
+			final = final.WithSourceIdentity()
+		}
 		out.FinalTrust = json.RawMessage(final.JSON())
 	}
 	if connector := c.URL.Query().Get("for"); connector != "" {

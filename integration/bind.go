@@ -37,8 +37,12 @@ func (d *decision) bind(i Integration, actor Principal, ask Bind) *Refusal {
 	}
 	d.emit(i.ID, Bound{Connector: ask.Connector, TokenClaim: ask.TokenClaim.canonical(), Terms: ask.Terms, BoundBy: actor})
 	// A connector is about to rely on it: what was proved up to an hour ago is proved again.
-	if i.mapped() && !i.Trust.Asked {
+	switch {
+	case !i.mapped():
+	case !i.Trust.Asked:
 		d.askTrust(i.ID)
+	case ask.SourceIdentity:
+		d.emit(i.ID, ValidationRequested{}) // the proof on its way does not look at source identities
 	}
 	return nil
 }

@@ -235,3 +235,33 @@ func TestTheBindingsOfAnIntegrationFitIntoARecord(t *testing.T) {
 	}
 	t.Error("a thousand bindings of ten thousand bytes were taken: no record of Kafka holds them")
 }
+
+func TestASourceIdentityIsProvedBeforeAnHourIsOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.create(roleA)
+	w.mapped(id)
+	last := func() (asked integration.TrustAsked) {
+		for _, e := range w.events {
+			if fact, ok := e.Fact.(integration.TrustAsked); ok {
+				asked = fact
+			}
+		}
+		return asked
+	}
+	// A proof without it is on its way when the connector is bound.
+	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenClaim: claimed(hashA), Terms: integration.Terms{SourceIdentity: true}})
+	if last().SourceIdentity {
+		t.Fatal("the proof on its way looks at source identities: the test shows nothing")
+	}
+	w.result(id, last().Attempt, integration.TrustWasProbed{Report: clean})
+	if !last().SourceIdentity || !w.get(id).Trust.Asked {
+		t.Errorf("no proof with a source identity follows: %+v", last())
+	}
+	w.result(id, last().Attempt, integration.TrustWasProbed{Report: clean})
+	w.mustDo(admin, integration.Unbind{Integration: id, Connector: "lcc-1"})
+	w.mustDo(admin, integration.Validate{Integration: id})
+	if last().SourceIdentity {
+		t.Error("a source identity is proved that no connector has")
+	}
+}

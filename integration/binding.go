@@ -107,6 +107,16 @@ func (b Binding) size() int {
 	return n
 }
 
+// SourceIdentity reports whether the sessions of any connector have a source identity.
+func (i Integration) SourceIdentity() bool {
+	for _, b := range i.Connectors {
+		if b.SourceIdentity {
+			return true
+		}
+	}
+	return false
+}
+
 // fits checks that i has room for n more bytes of bindings.
 func (i Integration) fits(n int) *Refusal {
 	for c, b := range i.Connectors {

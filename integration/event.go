@@ -142,8 +142,10 @@ type TrustAsked struct {
 	Next   string `json:"next_external_id,omitempty"`
 	Former string `json:"former_external_id,omitempty"`
 	// Tags: sessions are tagged now, so the next ID must admit tagged ones. Set during a rotation only.
-	Tags bool      `json:"session_tags,omitempty"`
-	Due  time.Time `json:"due"`
+	Tags bool `json:"session_tags,omitempty"`
+	// SourceIdentity: a connector's sessions have one, so the role must admit it.
+	SourceIdentity bool      `json:"source_identity,omitempty"`
+	Due            time.Time `json:"due"`
 }
 
 // Validated carries a report and the status that follows from it.

@@ -21,7 +21,8 @@ func (d *decision) askTrust(id ID) {
 	d.emit(id, TrustAsked{
 		Attempt: i.Trust.Attempt + 1, Config: i.Config, Platform: i.Mapping.Platform, ExternalID: i.ExternalID,
 		Next: i.NextExternalID(), Former: i.FormerExternalID(), Tags: i.NextExternalID() != "" && i.Trust.TagSession(),
-		Due: i.trustDue(d.in.Now.Add(i.patience(d.in.Now, i.Trust.Asked, d.in.Jitter))),
+		SourceIdentity: i.SourceIdentity(),
+		Due:            i.trustDue(d.in.Now.Add(i.patience(d.in.Now, i.Trust.Asked, d.in.Jitter))),
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rolebridge/rolebridge/cloud"
@@ -13,7 +14,7 @@ import (
 	"github.com/rolebridge/rolebridge/integration"
 )
 
-// order is that in which the checks are made and reported.
+// order is that in which the checks are made and reported; [Claim.checks] may add to it.
 var order = []integration.CheckName{
 	integration.CheckPlatformIdentity, integration.CheckPlatformRole, integration.CheckWithExternalID, integration.CheckWithoutID,
 	integration.CheckWrongID, integration.CheckTagSession, integration.CheckAccount, integration.CheckMaxSession,
@@ -66,23 +67,34 @@ func (p *proof) run(ctx context.Context) []integration.Check {
 			passed(p.tagSession(ctx))
 			passed(p.account(ctx))
 			passed(p.maxSession(ctx))
+			if p.claim.SourceIdentity {
+				passed(p.sourceIdentity(ctx))
+			}
 		}
 	}
-	return skipRest(made)
+	return skipRest(made, p.claim.checks())
+}
+
+// checks are those that a proof of the claim makes.
+func (c Claim) checks() []integration.CheckName {
+	if c.SourceIdentity {
+		return append(slices.Clip(order), integration.CheckSourceIdentity)
+	}
+	return order
 }
 
 // none reports a proof of which no check could be made.
 func none(reason, detail string) []integration.Check {
-	return skipRest([]integration.Check{{Name: order[0], Outcome: integration.Errored, Reason: reason, Detail: detail}})
+	return skipRest([]integration.Check{{Name: order[0], Outcome: integration.Errored, Reason: reason, Detail: detail}}, order)
 }
 
 // skipRest adds the checks that were not made. Their reason is the check that decided before.
-func skipRest(made []integration.Check) []integration.Check {
+func skipRest(made []integration.Check, all []integration.CheckName) []integration.Check {
 	decided := integration.CheckWithExternalID
 	if len(made) <= 2 {
 		decided = made[len(made)-1].Name
 	}
-	for _, name := range order[len(made):] {
+	for _, name := range all[len(made):] {
 		made = append(made, integration.Check{Name: name, Outcome: integration.Skipped, Reason: string(decided)})
 	}
 	return made
@@ -170,6 +182,18 @@ func (p *proof) tagSession(ctx context.Context) integration.Check {
 	if c.Outcome == integration.Fail {
 		c.Detail = "sessions cannot carry tags: bindings run without them"
 		c.Remedy = p.pasteTagSession()
+	}
+	return c
+}
+
+func (p *proof) sourceIdentity(ctx context.Context) integration.Check {
+	c := integration.Check{Name: integration.CheckSourceIdentity, Outcome: integration.Pass}
+	if _, err := p.assume(ctx, aws.Assumption{ExternalID: p.claim.ExternalID, SourceIdentity: p.name}); err != nil {
+		c = failed(c, err, refused(err))
+	}
+	if c.Outcome == integration.Fail {
+		c.Detail = "sessions cannot have a source identity: connectors that are bound with one get none"
+		c.Remedy = p.pasteSourceIdentity()
 	}
 	return c
 }

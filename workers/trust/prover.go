@@ -21,6 +21,8 @@ type Claim struct {
 	// Platform is the ARN of the platform's role, which is the first hop.
 	Platform   string
 	ExternalID string
+	// SourceIdentity: the role must admit sessions that have one.
+	SourceIdentity bool
 	// Unsaved is a configuration that somebody only tries. The platform role of a draft may try any role; its session is
 	// narrowed to the one that is asked about.
 	Unsaved bool

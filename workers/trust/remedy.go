@@ -16,6 +16,9 @@ func (p *proof) pasteTrust() string {
 	if err != nil {
 		return "Demand the external ID of the integration, and name the platform's role." // no policy can; the linter says more
 	}
+	if p.claim.SourceIdentity {
+		document = document.WithSourceIdentity()
+	}
 	return fmt.Sprintf("Set the trust policy of the role %s to:\n%s", p.customer.Name, document.JSON())
 }
 
@@ -25,6 +28,19 @@ func (p *proof) pasteTagSession() string {
 	if err != nil {
 		return "Allow the platform's role sts:TagSession."
 	}
+	return p.pasteLast(document)
+}
+
+// pasteSourceIdentity gives the one statement that is missing.
+func (p *proof) pasteSourceIdentity() string {
+	document, err := policy.FinalTrust(p.claim.Platform, p.claim.ExternalID)
+	if err != nil {
+		return "Allow the platform's role sts:SetSourceIdentity."
+	}
+	return p.pasteLast(document.WithSourceIdentity())
+}
+
+func (p *proof) pasteLast(document policy.Document) string {
 	document.Statements = document.Statements[len(document.Statements)-1:]
 	return fmt.Sprintf("Add the statement of this policy to the trust policy of the role %s:\n%s", p.customer.Name, document.JSON())
 }

@@ -53,6 +53,7 @@ func (w *Worker) DryRun(ctx context.Context, c dryrun.Claim) (integration.Report
 func (w *Worker) Handle(ctx context.Context, o orders.Order[integration.TrustAsked]) (integration.Finding, error) {
 	report, err := w.prover.Prove(ctx, Claim{
 		Integration: o.Integration, Config: o.Ask.Config, Platform: o.Ask.Platform, ExternalID: o.Ask.ExternalID,
+		SourceIdentity: o.Ask.SourceIdentity,
 	})
 	if err != nil {
 		return nil, err
