@@ -23,16 +23,24 @@ type caller struct {
 	took     []time.Duration
 }
 
+// dial opens a connection that asks for all connectors' sessions, one after the other.
 func dial(ctx context.Context, address string, first int) (*caller, error) {
+	tokens := make([]string, readConnectors)
+	for n := range tokens {
+		tokens[n] = connectorToken((first + n) % readConnectors)
+	}
+	return dialFor(ctx, address, tokens...)
+}
+
+func dialFor(ctx context.Context, address string, tokens ...string) (*caller, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	c := &caller{conn: conn, answers: bufio.NewReaderSize(conn, 8<<10), body: make([]byte, 8<<10), took: make([]time.Duration, 0, 1<<17)}
-	for n := range readConnectors {
+	c := &caller{conn: conn, answers: bufio.NewReaderSize(conn, 8<<10), body: make([]byte, 8<<10)}
+	for _, token := range tokens {
 		c.requests = append(c.requests, fmt.Appendf(nil,
-			"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nAuthorization: %s\r\n\r\n",
-			creds.Path, address, connectorToken((first+n)%readConnectors)))
+			"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nAuthorization: %s\r\n\r\n", creds.Path, address, token))
 	}
 	return c, nil
 }
@@ -44,15 +52,25 @@ func (c *caller) read(until time.Time) error {
 		if begin.After(until) {
 			return nil
 		}
-		if _, err := c.conn.Write(c.requests[n%len(c.requests)]); err != nil {
-			return err
-		}
-		if err := c.answer(); err != nil {
+		if err := c.once(n); err != nil {
 			return err
 		}
 		c.took = append(c.took, time.Since(begin))
 	}
 }
+
+// once asks for the n-th connector's session and waits for it.
+func (c *caller) once(n int) error {
+	if _, err := c.conn.Write(c.requests[n%len(c.requests)]); err != nil {
+		return err
+	}
+	return c.answer()
+}
+
+// statusError is the first line of an answer that is not a 200.
+type statusError string
+
+func (e statusError) Error() string { return "answer " + string(e) }
 
 var (
 	statusOK      = []byte("HTTP/1.1 200 ")
@@ -66,7 +84,7 @@ func (c *caller) answer() error {
 		return err
 	}
 	if !bytes.HasPrefix(line, statusOK) {
-		return fmt.Errorf("answer %q", line)
+		return statusError(line)
 	}
 	length := -1
 	for {

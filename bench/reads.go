@@ -31,6 +31,7 @@ const (
 	readReplica     = 10_000
 	readRounds      = 5
 	readFor         = 1500 * time.Millisecond
+	handlerRuns     = 10_000
 )
 
 // warmReads measures reads per second of sessions that are in the broker's memory, through its HTTP handler and the real
@@ -97,7 +98,7 @@ func measureReads(ctx context.Context, g *errgroup.Group, broker http.Handler) (
 		}
 		g.Go(func() error { return listener.Serve(ctx, of.handler, time.Second) })
 		of.into.address = listener.Addr()
-		of.into.allocs = handlerAllocs(ctx, of.handler)
+		of.into.allocs, of.into.bytes = handlerAllocs(ctx, of.handler)
 		if err := of.into.round(ctx, 200*time.Millisecond); err != nil { // everything is warm after it
 			return Result{}, fmt.Errorf("server %d: %w", n, err)
 		}
@@ -114,6 +115,10 @@ func measureReads(ctx context.Context, g *errgroup.Group, broker http.Handler) (
 			}
 		}
 	}
+	rates, err := latencies(ctx, ours.address, base.address)
+	if err != nil {
+		return Result{}, err
+	}
 	return Result{
 		Value: median(ours.rates), Unit: "reads/s", Baseline: median(base.rates),
 		Details: map[string]any{
@@ -121,10 +126,13 @@ func measureReads(ctx context.Context, g *errgroup.Group, broker http.Handler) (
 			"connections":               readConnections,
 			"connectors":                readConnectors,
 			"integrations":              readReplica,
-			"latency_us":                ours.latency(),
-			"baseline_latency_us":       base.latency(),
+			"latency_us_at_full_load":   quantiles(ours.took),
+			"baseline_latency_at_full":  quantiles(base.took),
 			"handler_allocs":            ours.allocs,
 			"baseline_handler_allocs":   base.allocs,
+			"handler_bytes":             ours.bytes,
+			"baseline_handler_bytes":    base.bytes,
+			"at_rates":                  rates,
 			"allocs_over_http":          rounded(median(ours.overHTTP)),
 			"baseline_allocs_over_http": rounded(median(base.overHTTP)),
 			"cpu_us_client_and_server":  rounded(median(ours.cpu)),
@@ -167,10 +175,18 @@ func (d discard) Header() http.Header          { return d.header }
 func (discard) WriteHeader(int)                {}
 func (discard) Write(text []byte) (int, error) { return len(text), nil }
 
-// handlerAllocs is how often the handler itself allocates for one read.
-func handlerAllocs(ctx context.Context, h http.Handler) float64 {
+// handlerAllocs is how often the handler itself allocates for one read, and how many bytes.
+func handlerAllocs(ctx context.Context, h http.Handler) (allocs, bytes float64) {
 	r, w := readRequest(ctx, 0), discard{http.Header{}}
-	return testing.AllocsPerRun(1000, func() { h.ServeHTTP(w, r) })
+	serve := func() { h.ServeHTTP(w, r) }
+	allocs = testing.AllocsPerRun(handlerRuns, serve)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range handlerRuns {
+		serve()
+	}
+	runtime.ReadMemStats(&after)
+	return allocs, float64((after.TotalAlloc - before.TotalAlloc) / handlerRuns)
 }
 
 // reads are the rounds against one server.
@@ -178,7 +194,7 @@ type reads struct {
 	address              string
 	rates, overHTTP, cpu []float64
 	took                 []time.Duration // of every read
-	allocs               float64
+	allocs, bytes        float64
 }
 
 func (r *reads) reset() { r.rates, r.overHTTP, r.cpu, r.took = nil, nil, nil, nil }
@@ -222,15 +238,4 @@ func (r *reads) round(ctx context.Context, d time.Duration) error {
 	r.overHTTP = append(r.overHTTP, float64(after.Mallocs-before.Mallocs)/float64(total))
 	r.cpu = append(r.cpu, float64(p.cpu.Microseconds())/float64(total))
 	return nil
-}
-
-func (r *reads) latency() map[string]float64 {
-	slices.Sort(r.took)
-	return map[string]float64{"p50": r.quantile(.5), "p99": r.quantile(.99), "p99.9": r.quantile(.999)}
-}
-
-// quantile of all reads, in microseconds.
-func (r *reads) quantile(q float64) float64 {
-	at := min(int(q*float64(len(r.took))), len(r.took)-1)
-	return rounded(float64(r.took[at].Nanoseconds()) / 1000)
 }

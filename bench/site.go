@@ -43,7 +43,7 @@ func openSite(ctx context.Context) (s *site, err error) {
 	if s.codec, err = events.NewCodec(s.topics); err != nil {
 		return s, err
 	}
-	if s.cl, err = kgo.NewClient(append(slices.Clone(s.client), kgo.RecordPartitioner(kgo.ManualPartitioner()))...); err != nil {
+	if s.cl, err = kgo.NewClient(append(slices.Clone(s.client), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(30))...); err != nil {
 		return s, err
 	}
 	s.admin = kadm.NewClient(s.cl)

@@ -1,7 +1,6 @@
 package creds_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -9,47 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rolebridge/rolebridge/cloud"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 )
-
-// skewedStore and skewedCloud are what a replica whose clock is ahead makes of the common store and cloud: every time
-// that comes in is as much nearer as the clock is ahead, and every time that goes out as much later.
-type skewedStore struct {
-	creds.Store
-	ahead time.Duration
-}
-
-func (s skewedStore) Get(ctx context.Context, k creds.Key) (creds.Issued, error) {
-	got, err := s.Store.Get(ctx, k)
-	got.At, got.Expires = got.At.Add(-s.ahead), got.Expires.Add(-s.ahead)
-	return got, err
-}
-
-func (s skewedStore) Put(ctx context.Context, l creds.Lease, put creds.Issued) error {
-	put.At, put.Expires = put.At.Add(s.ahead), put.Expires.Add(s.ahead)
-	return s.Store.Put(ctx, l, put)
-}
-
-type skewedCloud struct {
-	creds.Cloud
-	ahead time.Duration
-}
-
-func (c skewedCloud) Assume(ctx context.Context, as *cloud.Session, r creds.Role) (cloud.Session, error) {
-	s, err := c.Cloud.Assume(ctx, as, r)
-	s.Expires = s.Expires.Add(-c.ahead)
-	return s, err
-}
-
-// skewed is a replica whose clock is ahead, or behind when that is negative.
-func (w *world) skewed(t *testing.T, ahead time.Duration) *creds.Broker {
-	shared := w.store
-	defer func() { w.store = shared }()
-	w.store = skewedStore{shared, ahead}
-	return w.brokerOn(t, skewedCloud{w.cloud, ahead})
-}
 
 func TestReplicasWhoseClocksDifferAskTwiceAnHourAtMost(t *testing.T) {
 	for _, apart := range []time.Duration{50 * time.Millisecond, 2 * time.Second, 30 * time.Second} {
@@ -57,8 +18,12 @@ func TestReplicasWhoseClocksDifferAskTwiceAnHourAtMost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				w.cloud.Inject(credstest.Fault{Latency: 50 * time.Millisecond})
-				fleet := []*creds.Broker{w.broker(t), w.skewed(t, apart), w.skewed(t, -apart)}
-				clocks := []time.Duration{0, apart, -apart}
+				var fleet []*creds.Broker
+				shared, clocks := w.store, []time.Duration{0, apart, -apart}
+				for _, ahead := range clocks {
+					w.store = movedStore{shared, ahead}
+					fleet = append(fleet, w.brokerOn(t, movedCloud{w.cloud, ahead}))
+				}
 				const hours = 24
 				for range hours * 60 {
 					for n, b := range fleet {

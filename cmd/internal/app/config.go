@@ -75,7 +75,8 @@ type Config struct {
 	// StopWithin bounds an orderly stop, after NotReadyFor: a third of it for listeners to drain, the rest for transactions
 	// to end and producers to flush.
 	StopWithin time.Duration `koanf:"stop_within"`
-	// NotReadyFor is how long a stopping process still serves while /readyz says no, so that load balancers look elsewhere.
+	// NotReadyFor is how long a stopping process still serves while /readyz says no, so that load balancers look elsewhere:
+	// longer than they need to notice.
 	NotReadyFor time.Duration `koanf:"not_ready_for"`
 }
 
@@ -189,7 +190,7 @@ func Defaults() Config {
 		Audit:      audit.Defaults(),
 		DryRun:     DryRun{Settings: at("")},
 		Telemetry:  Telemetry{Listen: "127.0.0.1:9090"},
-		StopWithin: 30 * time.Second, NotReadyFor: time.Second,
+		StopWithin: 30 * time.Second, NotReadyFor: 3 * time.Second,
 	}
 	c.Lifecycle.Instance, c.Audit.Replica = host, host
 	return c
