@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/rolebridge/rolebridge/cloud"
@@ -38,6 +37,7 @@ type proof struct {
 	name     string // of all sessions; it says in the customer's audit log who asked and what for
 	hop1     cloud.Session
 	hop2     cloud.Session
+	shut     bool // the role was seen to refuse the current external ID
 }
 
 func newProof(p *Prover, client *aws.Client, claim Claim) *proof {
@@ -63,6 +63,9 @@ func (p *proof) run(ctx context.Context) []integration.Check {
 		admitted := passed(p.withExternalID(ctx))
 		passed(p.refused(ctx, integration.CheckWithoutID, ""))
 		passed(p.refused(ctx, integration.CheckWrongID, "rolebridge-wrong-"+rand.Text()))
+		if p.claim.second() != "" {
+			passed(p.otherID(ctx))
+		}
 		if admitted {
 			passed(p.tagSession(ctx))
 			passed(p.account(ctx))
@@ -76,11 +79,17 @@ func (p *proof) run(ctx context.Context) []integration.Check {
 }
 
 // checks are those that a proof of the claim makes.
-func (c Claim) checks() []integration.CheckName {
-	if c.SourceIdentity {
-		return append(slices.Clip(order), integration.CheckSourceIdentity)
+func (c Claim) checks() (all []integration.CheckName) {
+	for _, name := range order {
+		all = append(all, name)
+		if name == integration.CheckWrongID && c.second() != "" {
+			all = append(all, c.second())
+		}
 	}
-	return order
+	if c.SourceIdentity {
+		all = append(all, integration.CheckSourceIdentity)
+	}
+	return all
 }
 
 // none reports a proof of which no check could be made.
@@ -149,6 +158,7 @@ func (p *proof) withExternalID(ctx context.Context) integration.Check {
 		c = failed(c, err, refused(err))
 	}
 	if c.Outcome == integration.Fail {
+		p.shut = true
 		c.Remedy = p.pasteTrust()
 	}
 	return c
@@ -175,8 +185,7 @@ func (p *proof) refused(ctx context.Context, name integration.CheckName, externa
 
 func (p *proof) tagSession(ctx context.Context) integration.Check {
 	c := integration.Check{Name: integration.CheckTagSession, Outcome: integration.Pass}
-	tags := map[string]string{aws.TagIntegration: string(p.claim.Integration)}
-	if _, err := p.assume(ctx, aws.Assumption{ExternalID: p.claim.ExternalID, Tags: tags}); err != nil {
+	if _, err := p.assume(ctx, aws.Assumption{ExternalID: p.claim.ExternalID, Tags: p.tags()}); err != nil {
 		c = failed(c, err, refused(err))
 	}
 	if c.Outcome == integration.Fail {
@@ -196,6 +205,10 @@ func (p *proof) sourceIdentity(ctx context.Context) integration.Check {
 		c.Remedy = p.pasteSourceIdentity()
 	}
 	return c
+}
+
+func (p *proof) tags() map[string]string {
+	return map[string]string{aws.TagIntegration: string(p.claim.Integration)}
 }
 
 func (p *proof) account(ctx context.Context) integration.Check {

@@ -1,6 +1,8 @@
 package trust
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rolebridge/rolebridge/integration"
@@ -40,13 +42,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"outcome"}),
 	}
 	reg.MustRegister(m.checks, m.proofs, m.seconds, m.retries, m.limited)
-	for _, check := range order {
+	for _, check := range slices.Concat(order, []integration.CheckName{integration.CheckNextID, integration.CheckFormerID}) {
 		for _, outcome := range []integration.Outcome{integration.Pass, integration.Fail, integration.Skipped, integration.Errored} {
 			m.checks.WithLabelValues(string(check), string(outcome))
 		}
 	}
 	for _, verdict := range []integration.Verdict{
-		integration.VerdictClean, integration.VerdictInsecure, integration.VerdictRefused, integration.VerdictInconclusive,
+		integration.VerdictClean, integration.VerdictInsecure, integration.VerdictRefused, integration.VerdictMoved, integration.VerdictInconclusive,
 	} {
 		m.proofs.WithLabelValues(string(verdict))
 	}

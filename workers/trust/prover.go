@@ -26,6 +26,9 @@ type Claim struct {
 	// Unsaved is a configuration that somebody only tries. The platform role of a draft may try any role; its session is
 	// narrowed to the one that is asked about.
 	Unsaved bool
+	// Next is to be admitted too, tagged if Tags is true; Former is to be refused. At most one is set, in a rotation.
+	Next, Former string
+	Tags         bool
 }
 
 // Prover tries trust policies. Safe for concurrent use; one per process, since it limits the calls into an account.

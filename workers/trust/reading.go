@@ -43,7 +43,7 @@ func (p *proof) read(ctx context.Context) *integration.Reading {
 	}
 	parsed := policy.Parse(policy.Trust, []byte(text))
 	expect := policy.Expect{
-		PlatformRole: p.claim.Platform, ExternalIDs: []string{p.claim.ExternalID}, CustomerRole: p.claim.Config.Customer,
+		PlatformRole: p.claim.Platform, ExternalIDs: p.accepts(), CustomerRole: p.claim.Config.Customer,
 	}
 	found := parsed.Lint(expect)
 	r := &integration.Reading{Read: true, LeftOut: max(0, len(found)-integration.MaxFindings)}

@@ -12,7 +12,7 @@ const forOperator = "This is the platform's own fault and nothing to change in t
 // pasteTrust gives the whole trust policy that is right. It reads the same for every check, so that whoever prints a
 // report can print it once.
 func (p *proof) pasteTrust() string {
-	document, err := policy.FinalTrust(p.claim.Platform, p.claim.ExternalID)
+	document, err := policy.FinalTrust(p.claim.Platform, p.accepts()...)
 	if err != nil {
 		return "Demand the external ID of the integration, and name the platform's role." // no policy can; the linter says more
 	}
@@ -24,7 +24,7 @@ func (p *proof) pasteTrust() string {
 
 // pasteTagSession gives the one statement that is missing, as a policy that holds nothing else.
 func (p *proof) pasteTagSession() string {
-	document, err := policy.FinalTrust(p.claim.Platform, p.claim.ExternalID)
+	document, err := policy.FinalTrust(p.claim.Platform, p.accepts()...)
 	if err != nil {
 		return "Allow the platform's role sts:TagSession."
 	}

@@ -54,6 +54,7 @@ func (w *Worker) Handle(ctx context.Context, o orders.Order[integration.TrustAsk
 	report, err := w.prover.Prove(ctx, Claim{
 		Integration: o.Integration, Config: o.Ask.Config, Platform: o.Ask.Platform, ExternalID: o.Ask.ExternalID,
 		SourceIdentity: o.Ask.SourceIdentity,
+		Next:           o.Ask.Next, Former: o.Ask.Former, Tags: o.Ask.Tags,
 	})
 	if err != nil {
 		return nil, err
