@@ -214,11 +214,16 @@ func (b *Broker) plan(h tokenHash, token integration.Token, of events.Binding, w
 	}
 	k := r.Key()
 	p := &plan{hash: h, token: token, binding: of, slot: b.book.slotOf(k, r)}
-	b.plans.put(p)
-	if was != nil && was.slot.key.Epoch != k.Epoch {
+	switch {
+	case was == nil:
+	case was.slot.key.Epoch != k.Epoch:
 		b.book.drop(was.slot)
 		b.book.dropKey(was.slot.recipe.platform().Key())
+	case r.succeeds(was.slot):
+		b.book.succeed(p.slot, was.slot)
 	}
+	b.book.link(p.slot, standInOf(of, r))
+	b.plans.put(p)
 	return p, nil
 }
 

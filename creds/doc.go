@@ -16,6 +16,7 @@
 //   - the store is away or lies: the cloud is asked without a lease, at a bounded rate
 //   - the customer's role refuses: [integration.CodeDenied], remembered for 30 to 120 s
 //   - many keys are cold at once: organizations take turns (turns.go); over the bound [integration.CodeThrottled]
+//   - the external ID is exchanged: what is cached, and a rotation's other ID where the current one is refused (rotation.go)
 //   - an answer takes long: what is cached, else [integration.CodeUnavailable] within [Config.Patience], while the
 //     fetch goes on
 //

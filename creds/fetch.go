@@ -84,6 +84,7 @@ func (b *Broker) fly(base context.Context, s *slot, f *flight) {
 	f.session, f.level, share, f.err = b.obtain(ctx, s, f)
 	if f.err != nil {
 		f.err = b.classify(ctx, s, f.err)
+		b.standIn(ctx, s, f)
 	}
 	if f.refresh && s.recipe.hop() == hopCustomer {
 		b.metrics.refreshed(refreshOutcome(f))
@@ -108,6 +109,9 @@ func (b *Broker) obtain(ctx context.Context, s *slot, f *flight) (p *prepared, f
 		if err != nil {
 			p, from, err := b.alone(ctx, s)
 			return p, from, nothing, err
+		}
+		if p := b.inherited(ctx, s, f); p != nil {
+			return p, LevelStore, nothing, nil
 		}
 		lease, err := b.store.Lease(ctx, s.key, b.cfg.Lease)
 		switch {

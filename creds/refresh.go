@@ -85,7 +85,9 @@ func (b *Broker) attend(s *slot) {
 		}
 		b.at(s, now.Add(have.left(now)))
 	case !b.wanted(reader, s):
-		b.metrics.refreshed(refreshGone)
+		if !b.handOver(reader, s) {
+			b.metrics.refreshed(refreshGone)
+		}
 		b.book.drop(s)
 	default:
 		if at := b.book.join(s, b.fly); at.flight == nil {

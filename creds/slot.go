@@ -35,6 +35,7 @@ type slot struct {
 	refusedUntil time.Time
 	ended        string    // access key id of a session that the cloud says is over; the store may still have it
 	wakeAt       time.Time // when the scheduler looks at it
+	standIn      *Recipe   // with the other external ID of a rotation; nil: none
 }
 
 // flight is one fetch under way, which any number of callers wait for. Fields are set before done is closed.

@@ -34,10 +34,16 @@ type CloudRole struct {
 	// Trusts is the ARN of the role whose sessions may assume this one; empty: the platform's own credentials may.
 	Trusts     string
 	ExternalID string
+	// Also is a second external ID that is accepted, as during a rotation; empty: none is.
+	Also string
 	// Tags is whether TagSession is allowed.
 	Tags bool
 	// SourceIdentity is whether SetSourceIdentity is allowed.
 	SourceIdentity bool
+}
+
+func (r CloudRole) accepts(externalID string) bool {
+	return externalID == r.ExternalID || r.Also != "" && externalID == r.Also
 }
 
 type issued struct {
@@ -49,6 +55,8 @@ type issued struct {
 type Fault struct {
 	// Role is the ARN that is asked for; empty: any.
 	Role string
+	// ExternalID narrows the fault to calls with it; empty: any.
+	ExternalID string
 	// Latency is waited before anything else, as long as the caller's context lives.
 	Latency time.Duration
 	// Fault is answered instead of a session; empty: nothing is.
@@ -148,7 +156,7 @@ func (c *Cloud) ForgetSessions() {
 
 // Assume implements [creds.Cloud].
 func (c *Cloud) Assume(ctx context.Context, as *cloud.Session, r creds.Role) (cloud.Session, error) {
-	fault := c.begin(r.ARN)
+	fault := c.begin(r)
 	defer c.end()
 	if fault.Latency > 0 {
 		slow := time.NewTimer(fault.Latency)
@@ -172,15 +180,15 @@ func (c *Cloud) Assume(ctx context.Context, as *cloud.Session, r creds.Role) (cl
 	return c.assume(as, r)
 }
 
-func (c *Cloud) begin(arn string) (f Fault) {
+func (c *Cloud) begin(r creds.Role) (f Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.calls[arn]++
+	c.calls[r.ARN]++
 	c.calls[""]++
 	c.active++
 	c.most = max(c.most, c.active)
 	for _, i := range c.faults {
-		if i.fault.Role == "" || i.fault.Role == arn {
+		if (i.fault.Role == "" || i.fault.Role == r.ARN) && (i.fault.ExternalID == "" || i.fault.ExternalID == r.ExternalID) {
 			i.fired++
 			return i.fault
 		}
@@ -226,7 +234,7 @@ func (c *Cloud) assume(as *cloud.Session, r creds.Role) (cloud.Session, error) {
 		return cloud.Session{}, answer(cloud.FaultTooLarge, "PackedPolicyTooLarge")
 	}
 	role, ok := c.roles[r.ARN]
-	if !ok || role.Trusts != caller || role.ExternalID != r.ExternalID || (len(r.Tags) > 0 && !role.Tags) ||
+	if !ok || role.Trusts != caller || !role.accepts(r.ExternalID) || (len(r.Tags) > 0 && !role.Tags) ||
 		(r.SourceIdentity != "" && !role.SourceIdentity) {
 		return cloud.Session{}, answer(cloud.FaultDenied, "AccessDenied")
 	}
