@@ -289,3 +289,22 @@ func TestBeforeThePlatformsRoleThereIsNoFinalPolicy(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestThePoliciesOfARotationAcceptBothExternalIDs(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	s.Do(t, apitest.OrgA, "u-admin-a", integration.RotateExternalID{Integration: integration.ID(i.ID)})
+	now, _ := s.Integration(integration.ID(i.ID))
+	if now.NextExternalID() == "" || now.ExternalID != *i.Config.ExternalID {
+		t.Fatalf("the rotation began with %s and %q", now.ExternalID, now.NextExternalID())
+	}
+	var p wire.Policies
+	request(t, s, apitest.Admin, http.MethodGet, mine+i.ID+"/policies", "").into(t, http.StatusOK, &p)
+	findings := policy.Parse(policy.Trust, p.FinalTrust).Lint(policy.Expect{
+		PlatformRole: i.Config.Platform(), ExternalIDs: []string{now.NextExternalID(), now.ExternalID}, CustomerRole: roleARN,
+	})
+	if len(findings) != 0 {
+		t.Errorf("the policy to paste does not accept both external IDs, and only them: %+v\n%s", findings, p.FinalTrust)
+	}
+}

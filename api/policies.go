@@ -23,7 +23,7 @@ func (s *Server) policies(c *call) (answer, error) {
 	}
 	out := wire.Policies{Integration: string(i.ID), FirstTrust: json.RawMessage(policy.FirstTrust().JSON())}
 	if i.Mapping.Platform != "" {
-		final, err := policy.FinalTrust(i.Mapping.Platform, i.ExternalID)
+		final, err := policy.FinalTrust(i.Mapping.Platform, i.AcceptedExternalIDs()...)
 		if err != nil {
 			return answer{}, err // both are ours
 		}
