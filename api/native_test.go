@@ -308,3 +308,37 @@ func TestThePoliciesOfARotationAcceptBothExternalIDs(t *testing.T) {
 		t.Errorf("the policy to paste does not accept both external IDs, and only them: %+v\n%s", findings, p.FinalTrust)
 	}
 }
+
+func TestARotationIsBegunShownAndAbortedOverTheAPI(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	path := mine + i.ID + "/rotation"
+	var r wire.Rotation
+	request(t, s, apitest.Assigner, http.MethodGet, path, "").into(t, http.StatusOK, &r)
+	if r.Phase != wire.RotationNone || r.ExternalID != *i.Config.ExternalID || r.NextExternalID != "" {
+		t.Errorf("without a rotation: %+v", r)
+	}
+	request(t, s, apitest.Assigner, http.MethodPost, path, "").refused(t, http.StatusForbidden, integration.CodeDenied)
+	request(t, s, apitest.Admin, http.MethodDelete, path, "").refused(t, http.StatusConflict, integration.CodeConflict)
+
+	request(t, s, apitest.Admin, http.MethodPost, path, "", "Idempotency-Key", "one").into(t, http.StatusCreated, &r)
+	if r.Phase != "proving" || r.ExternalID != *i.Config.ExternalID || r.NextExternalID == "" || r.StartedAt == nil {
+		t.Errorf("begun: %+v", r)
+	}
+	for _, id := range []string{r.ExternalID, r.NextExternalID} {
+		if !strings.Contains(string(r.TrustPolicy), id) {
+			t.Errorf("the trust policy does not accept %s: %s", id, r.TrustPolicy)
+		}
+	}
+	var again wire.Rotation
+	request(t, s, apitest.Admin, http.MethodPost, path, "", "Idempotency-Key", "one").into(t, http.StatusCreated, &again)
+	if again.NextExternalID != r.NextExternalID {
+		t.Errorf("the repeated request made %s, want %s", again.NextExternalID, r.NextExternalID)
+	}
+	request(t, s, apitest.Admin, http.MethodPost, path, "").refused(t, http.StatusConflict, integration.CodeConflict)
+	request(t, s, apitest.Admin, http.MethodDelete, path, "").into(t, http.StatusOK, &again)
+	if again.Phase != wire.RotationNone || again.ExternalID != *i.Config.ExternalID || strings.Contains(string(again.TrustPolicy), r.NextExternalID) {
+		t.Errorf("aborted: %+v", again)
+	}
+}

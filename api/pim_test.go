@@ -219,6 +219,9 @@ func TestAnotherTenantsIntegrationIsLikeOneThatDoesNotExist(t *testing.T) {
 		{http.MethodGet, mine + "ID/validation", ""},
 		{http.MethodPost, mine + "ID/validation", ""},
 		{http.MethodPost, mine + "ID/sessions:revoke", ""},
+		{http.MethodGet, mine + "ID/rotation", ""},
+		{http.MethodPost, mine + "ID/rotation", ""},
+		{http.MethodDelete, mine + "ID/rotation", ""},
 		{http.MethodGet, mine + "ID/policies", ""},
 	} {
 		var bodies []string

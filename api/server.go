@@ -115,6 +115,9 @@ func (s *Server) routes() []route {
 		{path: one + "/validation", methods: map[string]endpoint{http.MethodGet: s.report, http.MethodPost: s.validate}},
 		{path: one + "/validation:dry-run", methods: map[string]endpoint{http.MethodPost: s.dryRun}},
 		{path: one + "/sessions:revoke", methods: map[string]endpoint{http.MethodPost: s.revoke}},
+		{path: one + "/rotation", methods: map[string]endpoint{
+			http.MethodGet: s.readRotation, http.MethodPost: s.rotate, http.MethodDelete: s.abortRotation,
+		}},
 		{path: one + "/policies", methods: map[string]endpoint{http.MethodGet: s.policies}},
 	}
 }

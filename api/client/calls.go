@@ -137,6 +137,24 @@ func (c *Client) Revoke(ctx context.Context, id string) (r wire.Revocation, err 
 	return r, err
 }
 
+// Rotation returns how far the exchange of the external ID has come.
+func (c *Client) Rotation(ctx context.Context, id string) (r wire.Rotation, err error) {
+	err = c.do(ctx, request{method: http.MethodGet, path: native(id, "/rotation")}, &r)
+	return r, err
+}
+
+// Rotate begins to replace the external ID.
+func (c *Client) Rotate(ctx context.Context, id string) (r wire.Rotation, err error) {
+	err = c.do(ctx, request{method: http.MethodPost, path: native(id, "/rotation")}.once(), &r)
+	return r, err
+}
+
+// AbortRotation drops the next external ID, while it is not in use.
+func (c *Client) AbortRotation(ctx context.Context, id string) (r wire.Rotation, err error) {
+	err = c.do(ctx, request{method: http.MethodDelete, path: native(id, "/rotation")}.once(), &r)
+	return r, err
+}
+
 // Policies returns the documents to paste; the query asks for a connector's permissions, as openapi.yaml says.
 func (c *Client) Policies(ctx context.Context, id string, query url.Values) (p wire.Policies, err error) {
 	err = c.do(ctx, request{method: http.MethodGet, path: native(id, "/policies"), query: query}, &p)

@@ -109,6 +109,28 @@ type Revocation struct {
 	Epoch       int64  `json:"epoch"`
 }
 
+// RotationNone is the phase of an integration whose external ID is not being replaced.
+const RotationNone = "none"
+
+// Rotation is how far the exchange of an external ID has come.
+type Rotation struct {
+	Integration string `json:"integration"`
+	Version     int64  `json:"version"`
+	// Phase is "proving", "retiring" or [RotationNone].
+	Phase string `json:"phase"`
+	// ExternalID is the current one, which sessions are made with.
+	ExternalID       string     `json:"external_id"`
+	NextExternalID   string     `json:"next_external_id,omitempty"`
+	FormerExternalID string     `json:"former_external_id,omitempty"`
+	StartedAt        *time.Time `json:"started_at,omitempty"`
+	Since            *time.Time `json:"since,omitempty"` // of the phase
+	// AdmittedSince and RefusedSince open the run of proofs that say so of the ID beside the current one.
+	AdmittedSince *time.Time `json:"admitted_since,omitempty"`
+	RefusedSince  *time.Time `json:"refused_since,omitempty"`
+	// TrustPolicy is what the customer's role should have now; absent until the platform's identity is made.
+	TrustPolicy json.RawMessage `json:"trust_policy,omitempty"`
+}
+
 // Policies are the documents to paste, with all that is known filled in.
 type Policies struct {
 	Integration string          `json:"integration"`
