@@ -188,33 +188,6 @@ func TestAnEntryAgesOnTheWayThroughRedis(t *testing.T) {
 	}
 }
 
-func TestAKeysetMayChangeWhileBrokersRun(t *testing.T) {
-	dir := t.TempDir()
-	must(t, creds.WriteKeyset(dir+"/one"))
-	must(t, creds.WriteKeyset(dir+"/two"))
-	if err := creds.WriteKeyset(dir + "/one"); err == nil {
-		t.Error("a keyset was written over another")
-	}
-	w := newRedisWorld(t)
-	var err error
-	w.sealer, err = creds.OpenSealer(dir + "/one")
-	must(t, err)
-	before := mustSession(t, w.replica(t), w.token).AccessKeyID
-	if s := mustSession(t, w.replica(t), w.token).AccessKeyID; s != before {
-		t.Error("a replica with the same keyset does not open what another sealed")
-	}
-	if err := w.sealer.Reload(dir + "/none"); err == nil {
-		t.Error("a missing keyset was read")
-	}
-	if s := mustSession(t, w.replica(t), w.token).AccessKeyID; s != before {
-		t.Error("after a failed reload the sealer does not open what it sealed")
-	}
-	must(t, w.sealer.Reload(dir+"/two"))
-	if s := mustSession(t, w.replica(t), w.token).AccessKeyID; s == before {
-		t.Error("an entry opens with a keyset that was not its own")
-	}
-}
-
 func TestAnUnboundTokenIsRefusedWhateverRedisHolds(t *testing.T) {
 	w := newRedisWorld(t)
 	b := w.replica(t)

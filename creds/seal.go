@@ -1,16 +1,14 @@
 package creds
 
 import (
-	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
 
@@ -37,24 +35,12 @@ func NewSealer() (*Sealer, error) {
 
 // OpenSealer reads a Tink keyset in JSON, as [WriteKeyset] and tinkey make it. Every replica needs the same.
 func OpenSealer(path string) (*Sealer, error) {
-	s := new(Sealer)
-	if err := s.Reload(path); err != nil {
+	handle, err := KeysetFile{Path: path}.Read(context.Background())
+	if err != nil {
 		return nil, err
 	}
-	return s, nil
-}
-
-// Reload reads the keyset again, after a key was added or made primary. On an error the sealer works as before.
-func (s *Sealer) Reload(path string) error {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("creds: keyset: %w", err)
-	}
-	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(raw)))
-	if err != nil {
-		return fmt.Errorf("creds: keyset %s: %w", path, err)
-	}
-	return s.use(handle)
+	s := new(Sealer)
+	return s, s.use(handle)
 }
 
 func (s *Sealer) use(handle *keyset.Handle) error {
@@ -64,27 +50,6 @@ func (s *Sealer) use(handle *keyset.Handle) error {
 	}
 	s.aead.Store(&a)
 	return nil
-}
-
-// WriteKeyset makes a keyset with one new key in a new file that only its owner can read.
-func WriteKeyset(path string) error {
-	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
-	if err != nil {
-		return fmt.Errorf("creds: %w", err)
-	}
-	var raw bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&raw)); err != nil {
-		return fmt.Errorf("creds: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("creds: keyset: %w", err)
-	}
-	if _, err := f.Write(raw.Bytes()); err != nil {
-		_ = f.Close()
-		return fmt.Errorf("creds: keyset: %w", err)
-	}
-	return f.Close()
 }
 
 // entry is a session as it is sealed.

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"os"
 	"strings"
@@ -12,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
-	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/config"
 	"github.com/rolebridge/rolebridge/internal/telemetry"
@@ -95,29 +92,5 @@ func healthcheckCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&address, "address", app.Defaults().Telemetry.Listen, "telemetry.listen of the process")
-	return cmd
-}
-
-// keysetCommand makes the keyset that seals sessions in Redis.
-func keysetCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "keyset", Short: "The keyset that seals sessions in Redis"}
-	cmd.AddCommand(&cobra.Command{
-		Use:   "create <file>",
-		Short: "Write a new keyset to a file that only its owner can read",
-		Long: `Write a new keyset (tink, AES-256-GCM) to a file that only its owner can read. Every broker needs the same file, in
-broker.keyset_file. Losing it loses no data: brokers begin with a cold cache.`,
-		Example: "  rolebridge keyset create /etc/rolebridge/keyset.json",
-		Args:    exactly(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			switch err := creds.WriteKeyset(args[0]); {
-			case errors.Is(err, fs.ErrExist):
-				return &exit{integration.CodeExists.Answer().Exit, fmt.Errorf("%s exists; a keyset is never overwritten", args[0])}
-			case err != nil:
-				return usage(err)
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s holds a new keyset; every broker needs it in broker.keyset_file.\n", args[0])
-			return err
-		},
-	})
 	return cmd
 }

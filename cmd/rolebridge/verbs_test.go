@@ -238,6 +238,26 @@ func TestPolicyVerbsFitIntoCI(t *testing.T) {
 	}
 }
 
+func TestAKeysetIsRotatedInThreeSteps(t *testing.T) {
+	c, file := &cli{}, filepath.Join(t.TempDir(), "keyset.json")
+	c.want(t, 0, "keyset", "create", file)
+	c.want(t, 5, "keyset", "create", file)
+	old, _, _ := strings.Cut(c.want(t, 0, "keyset", "list", file).out, " ")
+	added, _, _ := strings.Cut(c.want(t, 0, "keyset", "add", file).out, " ")
+	if got := c.want(t, 0, "keyset", "list", file).out; got != old+" seals and opens\n"+added+" opens\n" {
+		t.Errorf("after add: %q", got)
+	}
+	c.want(t, 2, "keyset", "remove", file, old)
+	c.want(t, 0, "keyset", "promote", file, added)
+	c.want(t, 0, "keyset", "remove", file, old)
+	if got := c.want(t, 0, "keyset", "list", file).out; got != added+" seals and opens\n" {
+		t.Errorf("in the end: %q", got)
+	}
+	c.want(t, 2, "keyset", "promote", file, "1")
+	c.want(t, 2, "keyset", "promote", file, "first")
+	c.want(t, 2, "keyset", "add", file+"x")
+}
+
 func TestEveryVerbHasHelpWithAnExample(t *testing.T) {
 	t.Parallel()
 	c := &cli{}

@@ -169,10 +169,11 @@ func (a *App) store() (creds.Store, error) {
 		a.log.Warn("no Redis: sessions are not shared between brokers")
 		return creds.NewMemory(time.Now), nil
 	}
-	sealer, err := creds.OpenSealer(a.config.Broker.KeysetFile)
+	keyset, sealer, err := creds.NewKeysetWatch(creds.KeysetFile{Path: a.config.Broker.KeysetFile}, a.log, a.reg)
 	if err != nil {
 		return nil, err
 	}
+	a.work("keyset", keyset.Run)
 	if c.PasswordFile != "" {
 		if c.Password, err = secret.Read(c.PasswordFile); err != nil {
 			return nil, fmt.Errorf("redis.password_file: %w", err)
