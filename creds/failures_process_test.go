@@ -293,7 +293,7 @@ func (w *processWorld) assume(to http.ResponseWriter, r *http.Request) {
 	if as != nil {
 		s.Expires = time.Now().Add(time.Duration(w.life.Load())).Truncate(time.Second)
 	}
-	_ = json.NewEncoder(to).Encode(toWire(s)) //nolint:gosec // to a broker of this test
+	_ = json.NewEncoder(to).Encode(toWire(s)) //nolint:gosec,errchkjson // to a broker of this test
 }
 
 // remoteCloud is the broker's side.

@@ -98,5 +98,5 @@ func (w *KeysetWatch) refuse(ctx context.Context, err error) {
 	if !w.loaded {
 		goes = "a keyset of this process alone: no session is shared"
 	}
-	w.log.ErrorContext(ctx, "keyset refused", "error", err, "goes on with", goes)
+	w.log.ErrorContext(ctx, "keyset refused", "error", err, "goes_on_with", goes)
 }

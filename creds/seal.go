@@ -40,7 +40,8 @@ func OpenSealer(path string) (*Sealer, error) {
 		return nil, err
 	}
 	s := new(Sealer)
-	return s, s.use(handle)
+	err = s.use(handle)
+	return s, err
 }
 
 func (s *Sealer) use(handle *keyset.Handle) error {
