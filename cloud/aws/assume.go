@@ -62,7 +62,7 @@ func (c *Client) Assume(ctx context.Context, a Assumption) (cloud.Session, error
 	}
 	var out *sts.AssumeRoleOutput
 	err := c.ask(ctx, OpAssumeRole, func(ctx context.Context) (err error) {
-		out, err = c.sts(c.as(a.With)).AssumeRole(ctx, in)
+		out, err = c.sts.AssumeRole(ctx, in, callAs(c.as(a.With)))
 		return err
 	})
 	if err != nil {
@@ -92,7 +92,7 @@ type Identity struct {
 func (c *Client) CallerIdentity(ctx context.Context, with *cloud.Session) (Identity, error) {
 	var out *sts.GetCallerIdentityOutput
 	err := c.ask(ctx, OpCallerIdentity, func(ctx context.Context) (err error) {
-		out, err = c.sts(c.as(with)).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+		out, err = c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, callAs(c.as(with)))
 		return err
 	})
 	if err != nil {

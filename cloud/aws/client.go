@@ -9,6 +9,8 @@ import (
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -56,8 +58,10 @@ func (c Config) Validate() error {
 type Client struct {
 	sdk       sdk.Config
 	transport *http.Transport
-	timeout   time.Duration
-	observe   Observer
+	// sts is one client for all calls: it remembers by how much AWS's clock and ours differ.
+	sts     *sts.Client
+	timeout time.Duration
+	observe Observer
 }
 
 // New reads the SDK's configuration (environment, shared files) and starts nothing; no call is made before the first
@@ -114,6 +118,7 @@ func (c *Client) on(transport *http.Transport) *Client {
 		// A redirect would carry the signature of one host to another.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	next.sts = sts.NewFromConfig(next.sdk, func(o *sts.Options) { o.Retryer = skewOnly() })
 	return &next
 }
 
@@ -127,14 +132,23 @@ func (c *Client) Fresh() (fresh *Client, done func()) {
 // Close closes the connections that are idle. The client may still be used.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// sts makes a client of STS for calls as who.
-func (c *Client) sts(who sdk.CredentialsProvider) *sts.Client {
-	return sts.NewFromConfig(c.sdk, func(o *sts.Options) {
-		o.Retryer = sdk.NopRetryer{}
+// skewOnly tries once more when AWS's clock and ours differ by more than AWS accepts, then signed with AWS's time; other
+// failures are the caller's to repeat. Such a refusal says nothing about roles, and must not look as if it did.
+func skewOnly() sdk.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts, o.MaxBackoff = 2, time.Millisecond
+		o.Retryables = []retry.IsErrorRetryable{retry.RetryableError{}}
+		o.RateLimiter = ratelimit.None
+	})
+}
+
+// callAs is an option of a call as who; nil: our own credentials.
+func callAs(who sdk.CredentialsProvider) func(*sts.Options) {
+	return func(o *sts.Options) {
 		if who != nil {
 			o.Credentials = who
 		}
-	})
+	}
 }
 
 // ask makes one call under the time-out, and tells the observer and the caller what became of it.

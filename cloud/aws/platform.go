@@ -111,7 +111,7 @@ func NewPlatform(ctx context.Context, cfg PlatformConfig) (*Platform, error) {
 				o.Credentials = sdk.NewCredentialsCache(ownCredentials{a.Credentials})
 			case a.Role != "":
 				o.Credentials = sdk.NewCredentialsCache(ownCredentials{
-					stscreds.NewAssumeRoleProvider(client.sts(nil), a.Role, func(o *stscreds.AssumeRoleOptions) {
+					stscreds.NewAssumeRoleProvider(client.sts, a.Role, func(o *stscreds.AssumeRoleOptions) {
 						o.RoleSessionName = "rolebridge-mapping"
 					}),
 				})
