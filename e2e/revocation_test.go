@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/api/wire"
 )
 
 // seen is what a broker answered, and when the answer was there.
@@ -55,7 +57,7 @@ func TestARevocationCountsOnEveryBroker(t *testing.T) {
 	c := w.customer(platform.url("api"))
 	id := c.integrate("orders", "orders-bucket")
 	bind := func(name string) (token string) {
-		bound, err := c.api.Bind(t.Context(), id, name)
+		bound, err := c.api.Bind(t.Context(), id, wire.ConnectorRequest{Connector: name})
 		w.must(err)
 		return bound.Token
 	}
