@@ -28,7 +28,6 @@ const (
 
 // Bounds of a fetch by a client. An SDK waits for its credential_process as long as it takes; a user does not.
 const (
-	fetchTries   = 6
 	fetchTimeout = 3 * time.Second
 	fetchBudget  = 20 * time.Second
 	maxAnswer    = 64 << 10
@@ -50,8 +49,8 @@ func FindToken(file string, env func(string) string) (secret.Text, error) {
 }
 
 // Fetch asks the broker at address, a whole URL, and returns what a credential_process prints. Overload, 5xx and lost
-// connections are tried again, up to 20 s in all. Errors: an [integration.Refusal] with the broker's code; an address
-// that would show the token to others; the last failure.
+// connections are tried again until ctx's deadline, for 20 s if it has none. Errors: an [integration.Refusal] with the
+// broker's code; an address that would show the token to others; the last failure.
 func Fetch(ctx context.Context, address string, token secret.Text) ([]byte, error) {
 	if err := checkAddress(address); err != nil {
 		return nil, err
@@ -65,8 +64,21 @@ func Fetch(ctx context.Context, address string, token secret.Text) ([]byte, erro
 	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
-	got, err := backoff.Retry(ctx, func() ([]byte, error) { return fetchOnce(ctx, client, address, token) },
-		backoff.WithBackOff(wait), backoff.WithMaxTries(fetchTries), backoff.WithMaxElapsedTime(fetchBudget))
+	budget := fetchBudget
+	if deadline, ok := ctx.Deadline(); ok {
+		budget = time.Until(deadline)
+	}
+	var last error // what the broker said counts, not that time was up
+	got, err := backoff.Retry(ctx, func() (got []byte, err error) {
+		if got, err = fetchOnce(ctx, client, address, token); err != nil && ctx.Err() == nil {
+			last = err
+		}
+		return got, err
+	},
+		backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(budget))
+	if err != nil && ctx.Err() != nil && last != nil {
+		err = last
+	}
 	if refusal, ok := errors.AsType[*integration.Refusal](err); ok {
 		return nil, refusal
 	}

@@ -1,6 +1,7 @@
 package creds_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -87,6 +88,22 @@ func TestFetchTriesAgainWhenThatMayHelp(t *testing.T) {
 				t.Errorf("got %s, %v; want %s", got, err, want)
 			}
 		})
+	}
+}
+
+func TestFetchGoesOnUntilItsCallersDeadline(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(`{"code":"unavailable","message":"no"}`))
+	}))
+	t.Cleanup(server.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err := creds.Fetch(ctx, server.URL, secret.New("token"))
+	wantCode(t, "at the end", err, integration.CodeUnavailable)
+	if deadline, _ := ctx.Deadline(); time.Until(deadline) > 400*time.Millisecond {
+		t.Error("gave up at once")
 	}
 }
 

@@ -50,12 +50,14 @@ var sdks = map[string]struct {
 	// life is the remaining life of a session at which the SDK asks for another one, as measured: with more it lives on
 	// what it has.
 	life time.Duration
-	// wrong is what the SDK shows of a wrong token. JavaScript's default chain keeps the broker's words to itself.
+	// wrong is what the SDK shows of a wrong token. Java's and JavaScript's default chains keep the broker's words
+	// to themselves.
 	wrong string
 }{
 	"Go v2":         {openGo, 4 * time.Minute, "the token is not known"},
 	"boto3":         {openPython, 10 * time.Minute, "the token is not known"},
 	"AWS CLI 1":     {openCLI, 10 * time.Minute, "the token is not known"},
+	"Java v2":       {openJava, 90 * time.Second, "ContainerCredentialsProvider(): Failed to load credentials from metadata service"},
 	"JavaScript v3": {openJavaScript, 4 * time.Minute, "Could not load credentials from any providers"},
 }
 
@@ -245,6 +247,13 @@ func openJavaScript(t *testing.T, env map[string]string) client {
 	must(t, os.WriteFile(filepath.Join(dir, "sdk.mjs"), source, 0o600))
 	must(t, os.Symlink(installed.Modules, filepath.Join(dir, "node_modules")))
 	return openProgram(t, env, installed.Node, filepath.Join(dir, "sdk.mjs"))
+}
+
+func openJava(t *testing.T, env map[string]string) client {
+	t.Helper()
+	installed := testenv.Connect(t)
+	return openProgram(t, env, installed.Java, "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(installed.Camel, "*"),
+		filepath.Join("testdata", "sdk", "Connector.java"))
 }
 
 // program is a connector in a process of its own, which answers each line with one.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -10,6 +12,7 @@ import (
 
 func newCredentials(s streams) *cobra.Command {
 	var url, tokenFile string
+	var patience time.Duration
 	c := &cobra.Command{
 		Use:   "credentials",
 		Short: "Print a connector's session, as a credential_process does.",
@@ -17,7 +20,7 @@ func newCredentials(s streams) *cobra.Command {
 runs many connectors, each with a session of its own.`,
 		Example: examples(
 			"In the AWS configuration file, of a profile for one connector:",
-			"credential_process = rolebridge credentials --url http://127.0.0.1:8081/v1/credentials --token-file /run/secrets/lcc-123abc",
+			"credential_process = rolebridge credentials --patience 4m --url http://127.0.0.1:8081/v1/credentials --token-file /run/secrets/lcc-123abc",
 		),
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -29,7 +32,12 @@ runs many connectors, each with a session of its own.`,
 			if err != nil {
 				return usage(err)
 			}
-			session, err := call(creds.Fetch(c.Context(), address, token))
+			if patience < time.Second || patience > time.Hour {
+				return usagef("--patience %s: want 1s to 1h", patience)
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), patience)
+			defer cancel()
+			session, err := call(creds.Fetch(ctx, address, token))
 			if err != nil {
 				return err
 			}
@@ -38,6 +46,7 @@ runs many connectors, each with a session of its own.`,
 		},
 	}
 	c.AddCommand(newCredentialsExplain(s))
+	c.Flags().DurationVar(&patience, "patience", 20*time.Second, "How long to go on asking while the broker or the cloud is away. A connector waits meanwhile, and loses nothing.")
 	c.Flags().StringVar(&url, "url", "", "Address of the broker's endpoint (default $"+creds.EnvURL+").")
 	c.Flags().StringVar(&tokenFile, "token-file", "", "File that holds the connector's token (default $"+creds.EnvTokenFile+", else $"+creds.EnvToken+").")
 	return c

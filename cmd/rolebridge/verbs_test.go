@@ -152,6 +152,7 @@ func TestCredentialsAreThoseOfACredentialProcess(t *testing.T) {
 		t.Errorf("the token is in %q", got.err)
 	}
 	c.want(t, 2, "credentials")
+	c.want(t, 2, "credentials", "--token-file", file(t, "token", "token"), "--patience", "2h")
 	(&cli{}).want(t, 2, "credentials")
 }
 

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"os/exec"
 	"testing"
 
 	"github.com/rolebridge/rolebridge/internal/testenv/provision"
@@ -18,6 +19,26 @@ func PythonSDK(t testing.TB) (python string) {
 func JavaScriptSDK(t testing.TB) provision.JavaScriptSDK {
 	t.Helper()
 	return installed(t, "AWS SDK for JavaScript", provision.InstallJavaScriptSDK)
+}
+
+// Connect answers the jars of a Kafka Connect worker with sinks for S3 and DynamoDB, of which one has the AWS SDK for Java.
+func Connect(t testing.TB) provision.Connect {
+	t.Helper()
+	return installed(t, "Kafka Connect", provision.InstallConnect)
+}
+
+// Maven runs Maven in a folder, and returns what it said when it fails.
+func Maven(t testing.TB, dir string, args ...string) {
+	t.Helper()
+	mvn := installed(t, "Maven with a JDK", func(ctx context.Context) (string, error) {
+		_, mvn, err := provision.InstallMaven(ctx)
+		return mvn, err
+	})
+	cmd := exec.CommandContext(t.Context(), mvn, append([]string{"-B", "-ntp"}, args...)...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("mvn %v: %v\n%s", args, err, out)
+	}
 }
 
 // Curl answers the path of curl.

@@ -19,6 +19,7 @@ func Install(ctx context.Context) error {
 		"MiniStack, moto":   func() error { _, err := provision.InstallAWS(ctx); return err },
 		"boto3, AWS CLI":    func() error { _, err := provision.InstallPythonSDK(ctx); return err },
 		"AWS SDK for JS":    func() error { _, err := provision.InstallJavaScriptSDK(ctx); return err },
+		"Kafka Connect":     func() error { _, err := provision.InstallConnect(ctx); return err },
 		"curl":              func() error { _, err := provision.InstallCurl(ctx); return err },
 		"the race detector": func() error { return provision.InstallCompiler(ctx) },
 	}

@@ -111,11 +111,19 @@ func identity(java string) (string, error) {
 	return fmt.Sprint(java, info.Size(), info.ModTime().UnixNano()), nil
 }
 
+func findMaven(ctx context.Context) (string, error) {
+	if path, err := exec.LookPath("mvn"); err == nil {
+		return path, nil
+	}
+	if err := apt(ctx, "mvn", "maven"); err != nil {
+		return "", err
+	}
+	return exec.LookPath("mvn")
+}
+
 func copyJars(ctx context.Context, tmp string) error {
-	if _, err := exec.LookPath("mvn"); err != nil {
-		if err := apt(ctx, "mvn", "maven"); err != nil {
-			return err
-		}
+	if _, err := findMaven(ctx); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(tmp, 0o750); err != nil {
 		return err
