@@ -40,7 +40,7 @@ type Broker struct {
 	lone      *rate.Limiter
 	metrics   *metrics
 	log       *slog.Logger
-	onRefused func(integration.ID)
+	onRefused func(integration.OrganizationID, integration.ID)
 	trail     Trail
 }
 
@@ -50,7 +50,7 @@ type Option func(*options)
 type options struct {
 	log       *slog.Logger
 	registry  prometheus.Registerer
-	onRefused func(integration.ID)
+	onRefused func(integration.OrganizationID, integration.ID)
 	trail     Trail
 }
 
@@ -60,13 +60,15 @@ func WithLog(l *slog.Logger) Option { return func(o *options) { o.log = l } }
 // WithMetrics registers the broker's metrics; the default keeps them to itself.
 func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.registry = r } }
 
-// OnRefused calls f when a cloud refuses a session of an integration whose trust was thought to be valid: at most once
+// OnRefused calls f when a customer's role denies a session to an integration whose trust was thought to be valid: at most once
 // in 30 seconds for each key. f must not block.
-func OnRefused(f func(integration.ID)) Option { return func(o *options) { o.onRefused = f } }
+func OnRefused(f func(integration.OrganizationID, integration.ID)) Option {
+	return func(o *options) { o.onRefused = f }
+}
 
 // New returns a broker and starts nothing. Errors: a config that is not valid, metrics that are registered already.
 func New(cfg Config, bindings Bindings, store Store, c Cloud, with ...Option) (*Broker, error) {
-	o := options{log: slog.Default(), registry: prometheus.NewRegistry(), onRefused: func(integration.ID) {}, trail: noTrail{}}
+	o := options{log: slog.Default(), registry: prometheus.NewRegistry(), onRefused: func(integration.OrganizationID, integration.ID) {}, trail: noTrail{}}
 	for _, f := range with {
 		f(&o)
 	}

@@ -244,7 +244,7 @@ func TestARefusalIsRememberedFor30Seconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		var told atomic.Int32
-		w.options = append(w.options, creds.OnRefused(func(id integration.ID) {
+		w.options = append(w.options, creds.OnRefused(func(_ integration.OrganizationID, id integration.ID) {
 			if id == orders {
 				told.Add(1)
 			}
@@ -283,6 +283,9 @@ func TestARefusalIsRememberedFor30Seconds(t *testing.T) {
 func TestARefusedPlatformRoleIsRememberedForAllConnectors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.options = append(w.options, creds.OnRefused(func(integration.OrganizationID, integration.ID) {
+			t.Error("our own fault puts the customer's trust into question")
+		}))
 		b := w.broker(t)
 		refusal := w.cloud.Inject(credstest.Fault{Role: platformRole, Fault: cloud.FaultDenied})
 		other := credstest.NewToken()

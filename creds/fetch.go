@@ -307,8 +307,8 @@ func (b *Broker) classify(ctx context.Context, s *slot, err error) error {
 	}
 	b.log.WarnContext(ctx, "cloud refused credentials", "integration", s.recipe.Integration, "connector", s.recipe.Connector,
 		"hop", s.recipe.hop(), "fault", answer.Fault, "code", answer.Code)
-	if answer.Fault != cloud.FaultTooLarge {
-		b.onRefused(s.recipe.Integration)
+	if s.recipe.hop() == hopCustomer && answer.Fault == cloud.FaultDenied {
+		b.onRefused(s.recipe.Organization, s.recipe.Integration)
 	}
 	return &refusedError{cause: answer, answer: reason}
 }

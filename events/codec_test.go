@@ -60,6 +60,7 @@ var (
 		integration.MappingWasRefused{Reason: "r", Detail: "d", Permanent: true},
 		integration.MappingWasRemoved{},
 		integration.TrustWasProbed{Report: report},
+		integration.SessionWasRefused{},
 		integration.TimerIsDue{},
 	}
 	facts = []integration.Fact{
@@ -73,6 +74,7 @@ var (
 		integration.Mapped{Platform: "p"},
 		integration.MappingRefused{Reason: "r", Detail: "d", Permanent: true, Due: noon},
 		integration.ValidationRequested{},
+		integration.TrustQuestioned{},
 		integration.TrustAsked{Attempt: 2, Config: aws, Platform: "p", ExternalID: "e", Next: "n", Former: "f", Tags: true, SourceIdentity: true, Due: noon},
 		integration.Validated{Report: report, Status: integration.TrustValid, Due: noon},
 		integration.TrustChanged{From: integration.TrustValid, To: integration.TrustDenied},

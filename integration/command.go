@@ -177,7 +177,7 @@ type Finding interface {
 
 // Findings lists one zero value of every kind of [Finding].
 func Findings() []Finding {
-	return []Finding{MappingWasMade{}, MappingWasRefused{}, MappingWasRemoved{}, TrustWasProbed{}, TimerIsDue{}}
+	return []Finding{MappingWasMade{}, MappingWasRefused{}, MappingWasRemoved{}, TrustWasProbed{}, SessionWasRefused{}, TimerIsDue{}}
 }
 
 // MappingWasMade reports the platform's identity.
@@ -201,10 +201,15 @@ type TrustWasProbed struct {
 	Report Report `json:"report"`
 }
 
+// SessionWasRefused reports that the customer's role refused the broker although credentials may flow. It is a hint and
+// judges nothing: trust is proved at once, and only the proof counts. Its attempt does not count.
+type SessionWasRefused struct{}
+
 // TimerIsDue reports that the due time of an integration may have come. The decider writes it to itself, so that a
 // timer is an input like any other; one that comes too early or twice changes nothing, and its attempt does not count.
 type TimerIsDue struct{}
 
+func (SessionWasRefused) Type() string { return "session.refused" }
 func (TimerIsDue) Type() string        { return "timer.due" }
 func (MappingWasMade) Type() string    { return "mapping.ready" }
 func (MappingWasRefused) Type() string { return "mapping.failed" }

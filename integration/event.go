@@ -41,6 +41,7 @@ func Facts() []Fact {
 		Mapped{},
 		MappingRefused{},
 		ValidationRequested{},
+		TrustQuestioned{},
 		TrustAsked{},
 		Validated{},
 		TrustChanged{},
@@ -131,6 +132,9 @@ type MappingRefused struct {
 
 // ValidationRequested answers a request for a proof of trust; the proof follows.
 type ValidationRequested struct{}
+
+// TrustQuestioned says that the customer's role refused the broker; a proof follows.
+type TrustQuestioned struct{}
 
 // TrustAsked is the trust worker's order. It holds all that the worker needs.
 type TrustAsked struct {
@@ -249,6 +253,7 @@ func (MappingAsked) Type() string           { return "mapping.requested" }
 func (Mapped) Type() string                 { return "integration.mapped" }
 func (MappingRefused) Type() string         { return "integration.mapping-failed" }
 func (ValidationRequested) Type() string    { return "integration.validation-requested" }
+func (TrustQuestioned) Type() string        { return "integration.trust-questioned" }
 func (TrustAsked) Type() string             { return "trust.requested" }
 func (Validated) Type() string              { return "integration.validated" }
 func (TrustChanged) Type() string           { return "integration.trust-changed" }

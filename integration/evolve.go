@@ -94,6 +94,8 @@ func (i Integration) evolve(e Event) Integration {
 		}
 	case ValidationRequested:
 		i.Trust.Again = i.Trust.Asked
+	case TrustQuestioned:
+		i.Trust.Again, i.Trust.QuestionedAt = i.Trust.Asked, e.Time
 	case TrustAsked:
 		i.Trust.Attempt, i.Trust.Asked, i.Trust.Again = fact.Attempt, true, false
 		if i.Trust.Status == TrustUnknown {

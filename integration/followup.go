@@ -65,6 +65,8 @@ func DecideResult(s *State, r Result, in Inputs) []Event {
 			d.emit(i.ID, Deleted{})
 			d.takeRoles(i.ID)
 		}
+	case SessionWasRefused:
+		d.question(i)
 	case TimerIsDue:
 		d.wake(i)
 	case TrustWasProbed:
@@ -99,6 +101,19 @@ func (d *decision) validated(i Integration, r Report) {
 		d.askMapping(i.ID, EnsureMapping)
 	case (exchanged || i.Trust.Again) && i.mapped():
 		// The new current ID is proved in full at once.
+		d.askTrust(i.ID)
+	}
+}
+
+// question proves trust at once that the broker was refused on. A refusal that proofs do not confirm may have another
+// cause, e.g. a session policy, and the broker meets it every minute or two: it is followed up only so often.
+func (d *decision) question(i Integration) {
+	relied := i.Trust.Status == TrustValid || i.Trust.Status == TrustInsecure
+	if !relied || !i.mapped() || d.in.Now.Sub(i.Trust.QuestionedAt) < questionAgain {
+		return
+	}
+	d.emit(i.ID, TrustQuestioned{})
+	if !i.Trust.Asked {
 		d.askTrust(i.ID)
 	}
 }

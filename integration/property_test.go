@@ -249,6 +249,7 @@ func (h *history) roundsOf(rt *rapid.T, id integration.ID, most int, proof *rapi
 
 func (h *history) wake(rt *rapid.T) {
 	h.w.now = h.w.now.Add(time.Duration(rapid.IntRange(0, 7200).Draw(rt, "seconds")) * time.Second)
+	h.check(rt, h.w.result(h.anID(rt), 0, integration.SessionWasRefused{}))
 	id := h.anID(rt)
 	h.check(rt, h.w.result(id, 0, integration.TimerIsDue{}))
 	i, _ := h.w.state.Integration(id)

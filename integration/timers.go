@@ -8,14 +8,15 @@ import (
 // Bounds of the timers. Sources: IAM changes are seen "within minutes" (IAM user guide, eventual consistency); a
 // worker that was killed is replaced within seconds. docs/adr/0008-slots-in-the-hour.md has the reasons for the slots.
 const (
-	answerWithin = 2 * time.Minute  // a worker that has not answered by then is asked again
-	round        = time.Hour        // everything at rest is looked at this often
-	soonest      = 48 * time.Minute // a slot that is nearer than this is left out
-	slotJitter   = 3 * time.Minute  // to both sides of the slot
-	firstRetry   = 2 * time.Second  // the first wait while somebody waits for us; it doubles up to a round
-	calmRetry    = 15 * time.Minute // the first wait when valid trust could not be looked at
-	pendingRetry = 15 * time.Second // while a refusal may be propagation, look at least this often
-	remapAfter   = 5                // rounds without the platform's role before it is made again
+	answerWithin  = 2 * time.Minute  // a worker that has not answered by then is asked again
+	round         = time.Hour        // everything at rest is looked at this often
+	soonest       = 48 * time.Minute // a slot that is nearer than this is left out
+	slotJitter    = 3 * time.Minute  // to both sides of the slot
+	firstRetry    = 2 * time.Second  // the first wait while somebody waits for us; it doubles up to a round
+	calmRetry     = 15 * time.Minute // the first wait when valid trust could not be looked at
+	pendingRetry  = 15 * time.Second // while a refusal may be propagation, look at least this often
+	questionAgain = 5 * time.Minute  // refusals of the broker lead to a proof at most this often
+	remapAfter    = 5                // rounds without the platform's role before it is made again
 )
 
 // slot is the integration's own time in the hour: the first one from soonest on, ± slotJitter. Slots follow from the id

@@ -180,6 +180,8 @@ type Trust struct {
 	// Doubts counts the clean rounds in a row that are still wanted after the role was found to be insecure.
 	Doubts    int       `json:"doubts,omitempty"`
 	LastValid time.Time `json:"last_valid,omitzero"`
+	// QuestionedAt is when a refusal of the broker last led to a proof.
+	QuestionedAt time.Time `json:"questioned_at,omitzero"`
 	// Tags is what the tag-session check said when it last said anything: what could not be looked at stays as it was.
 	// Sessions are cached under it, so a guess would make warm ones unreachable just when the cloud is away.
 	Tags    bool     `json:"tags,omitempty"`

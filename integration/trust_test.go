@@ -274,3 +274,73 @@ func TestOnlyAConclusiveCheckChangesWhetherSessionsAreTagged(t *testing.T) {
 		w.due(id)
 	}
 }
+
+func TestARefusalOfTheBrokerIsFollowedUpAtOnceAndJudgesNothing(t *testing.T) {
+	w, id := mappedWorld(t)
+	w.probed(id, clean)
+	w.now = w.now.Add(10 * time.Minute)
+	before := w.get(id)
+	w.result(id, 0, integration.SessionWasRefused{})
+	after := w.get(id)
+	if after.Trust.Attempt != before.Trust.Attempt+1 || !after.Trust.Asked {
+		t.Fatalf("trust is %+v after the broker was refused, want that a proof is asked for", after.Trust)
+	}
+	if after.Trust.Status != integration.TrustValid || !w.allowed(id) || after.Epoch != before.Epoch {
+		t.Errorf("a hint made trust %s, credentials allowed: %t", after.Trust.Status, w.allowed(id))
+	}
+	w.probed(id, refusing)
+	for n := 0; w.get(id).Trust.Status == integration.TrustValid; n++ {
+		if n > 20 {
+			t.Fatal("the drift is never found")
+		}
+		w.due(id)
+		w.probed(id, refusing)
+	}
+	if took := w.now.Sub(after.Trust.QuestionedAt); took > 2*integration.Propagation {
+		t.Errorf("trust is denied %v after the broker was refused, want a minute or so", took)
+	}
+	if events := w.result(id, 0, integration.SessionWasRefused{}); len(events) != 0 {
+		t.Errorf("a refusal of what is denied already gave %v", events)
+	}
+}
+
+func TestRefusalsThatProofsDoNotConfirmAreFollowedUpOnlySoOften(t *testing.T) {
+	w, id := mappedWorld(t)
+	w.probed(id, clean)
+	w.now = w.now.Add(10 * time.Minute)
+	proofs := 0
+	for range 120 { // an hour, in which the broker meets the refusal every 30 s
+		if events := w.result(id, 0, integration.SessionWasRefused{}); len(events) > 0 {
+			proofs++
+			w.probed(id, clean)
+		}
+		w.now = w.now.Add(30 * time.Second)
+	}
+	if proofs < 10 || proofs > 12 {
+		t.Errorf("%d proofs in an hour of refusals that no proof confirms, want 12", proofs)
+	}
+}
+
+func TestARefusalDuringAProofIsFollowedUpAfterIt(t *testing.T) {
+	w, id := mappedWorld(t)
+	w.probed(id, clean)
+	w.due(id)
+	asked := w.get(id).Trust.Attempt
+	if events := w.result(id, 0, integration.SessionWasRefused{}); len(events) != 1 {
+		t.Errorf("a second order is out while the first is unanswered: %v", events)
+	}
+	w.probed(id, clean)
+	if got := w.get(id).Trust; got.Attempt != asked+1 || !got.Asked {
+		t.Errorf("attempt %d, asked: %t after the answer, want %d and asked", got.Attempt, got.Asked, asked+1)
+	}
+}
+
+func TestARefusalOfWhatIsNotThereOrNotReliedOnChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	id := w.create(roleA)
+	for _, of := range []integration.ID{id, "cspi-nobody"} {
+		if events := w.result(of, 0, integration.SessionWasRefused{}); len(events) != 0 {
+			t.Errorf("%s: %v", of, events)
+		}
+	}
+}

@@ -106,11 +106,11 @@ func (d *days) run(long time.Duration) {
 	for end := time.Now().Add(long); ; {
 		next, ok := d.p.due.next()
 		if !ok || next.After(end) {
-			time.Sleep(time.Until(end))
+			<-time.After(time.Until(end)) // of the bubble
 			d.now = time.Now()
 			return
 		}
-		time.Sleep(time.Until(next))
+		<-time.After(time.Until(next))
 		d.now = time.Now()
 		due, err := d.p.reminders(d.codec, d.now, 1000)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/audit"
+	"github.com/rolebridge/rolebridge/creds/hint"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/workers/lifecycle"
@@ -132,8 +133,12 @@ func (a *App) broker(ctx context.Context, table *events.Table) error {
 	if err != nil {
 		return err
 	}
+	hints, err := a.hints()
+	if err != nil {
+		return err
+	}
 	b, err := creds.New(a.config.Broker.Config, table, store, creds.FromAWS(client),
-		creds.WithLog(a.log), creds.WithMetrics(a.reg), creds.WithTrail(trail))
+		creds.WithLog(a.log), creds.WithMetrics(a.reg), creds.WithTrail(trail), creds.OnRefused(hints.Refused))
 	if err != nil {
 		return err
 	}
@@ -145,6 +150,21 @@ func (a *App) broker(ctx context.Context, table *events.Table) error {
 	}
 	a.front("broker", l, b.Handler())
 	return nil
+}
+
+// hints is how the broker says that trust should be proved.
+func (a *App) hints() (*hint.Teller, error) {
+	cl, err := kgo.NewClient(append(slices.Clone(a.kafka), hint.ProducerOptions()...)...)
+	if err != nil {
+		return nil, fmt.Errorf("hints: %w", err)
+	}
+	a.closers = append(a.closers, cl.Close)
+	teller, err := hint.New(cl, a.codec, a.log, a.reg)
+	if err != nil {
+		return nil, err
+	}
+	a.work("hints", teller.Run)
+	return teller, nil
 }
 
 // trail is where the broker notes who was given what.
