@@ -132,18 +132,3 @@ func TestMiniStackProvesADraftThroughANarrowedSession(t *testing.T) {
 		t.Errorf("got %s, want PPPPPPPP\n%s", outcomes(got), table(got))
 	}
 }
-
-func TestMotoIsInsecureWhateverThePolicySays(t *testing.T) {
-	t.Parallel()
-	const motoAccount = "123456789012" // of every key that moto has not made itself
-	e := newElsewhere(t, testenv.Moto(t), motoAccount, testenv.Account(t), awstest.Static("any", "any"))
-	final, err := policy.FinalTrust(e.claim.platform, rightID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	report := e.prove(t, string(final.JSON()))
-	if report.Outcome(integration.CheckWithoutID) != integration.Fail || report.Verdict() != integration.VerdictInsecure {
-		t.Errorf("refuse-without-external-id %s, verdict %s, want FAIL, insecure\n%s",
-			report.Outcome(integration.CheckWithoutID), report.Verdict(), table(report))
-	}
-}
