@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rolebridge/rolebridge/cloud"
@@ -121,35 +120,18 @@ func (w *Worker) handle(ctx context.Context, o orders.Order[integration.MappingA
 }
 
 // tryOn repeats do while its error is temporary, with growing pauses, for as long as configured.
-func (w *Worker) tryOn(ctx context.Context, do backoff.Operation[string]) (string, error) {
-	var last error
-	pause := backoff.NewExponentialBackOff()
-	pause.MaxInterval = 5 * time.Second
-	options := []backoff.RetryOption{backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(w.config.Retry)}
-	if w.config.Retry == 0 {
-		options = append(options, backoff.WithMaxTries(1))
-	}
-	out, err := backoff.Retry(ctx, func() (string, error) {
-		out, err := do()
-		last = err
-		switch {
-		case temporary(err):
+func (w *Worker) tryOn(ctx context.Context, do func() (string, error)) (string, error) {
+	patience := cloud.Patience{First: 500 * time.Millisecond, Longest: 5 * time.Second, For: w.config.Retry, Again: func(err error) bool {
+		passes := cloud.Passes(err)
+		if passes {
 			w.metrics.retries.Inc()
-			return "", err
-		case err != nil:
-			return "", backoff.Permanent(err)
 		}
-		return out, nil
-	}, options...)
-	if err != nil && last != nil {
-		err = last // the cloud's word, not that of the loop around it
+		return passes
+	}}
+	if w.config.Retry == 0 {
+		patience.Tries = 1
 	}
-	return out, err
-}
-
-func temporary(err error) bool {
-	var e *cloud.Error
-	return errors.As(err, &e) && e.Temporary()
+	return cloud.TryOn(ctx, patience, do)
 }
 
 func refusal(err error) integration.MappingWasRefused {

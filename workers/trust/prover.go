@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rolebridge/rolebridge/cloud"
@@ -77,30 +76,22 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 // tryOn makes one call and repeats it while its error is temporary. account is that of the customer whom the call
 // touches; empty when it is ours.
 func tryOn[T any](ctx context.Context, p *Prover, account string, call func(context.Context) (T, error)) (T, error) {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = p.config.FirstPause, 16*p.config.FirstPause
-	var last error
-	out, err := backoff.Retry(ctx, func() (out T, err error) {
+	patience := cloud.Patience{
+		First: p.config.FirstPause, Longest: 16 * p.config.FirstPause, Tries: p.config.Tries, For: p.config.Budget,
+		Again: func(err error) bool {
+			passes := cloud.Passes(err) && cloud.FaultOf(err) != cloud.FaultExpired
+			if passes {
+				p.metrics.retries.Inc()
+			}
+			return passes
+		},
+	}
+	return cloud.TryOn(ctx, patience, func() (out T, err error) {
 		if account != "" {
 			if err := p.limits.turn(ctx, account); err != nil {
-				last = err
-				return out, backoff.Permanent(err)
+				return out, err
 			}
 		}
-		out, err = call(ctx)
-		last = err
-		var e *cloud.Error
-		switch {
-		case err == nil:
-			return out, nil
-		case errors.As(err, &e) && e.Temporary() && e.Fault != cloud.FaultExpired:
-			p.metrics.retries.Inc()
-			return out, err
-		}
-		return out, backoff.Permanent(err)
-	}, backoff.WithBackOff(pause), backoff.WithMaxTries(p.config.Tries), backoff.WithMaxElapsedTime(p.config.Budget))
-	if err != nil && last != nil {
-		err = last // the cloud's word, not that of the loop around it
-	}
-	return out, err
+		return call(ctx)
+	})
 }
