@@ -59,6 +59,8 @@ var benchmarks = []benchmark{
 	{"burst", coldBurst},
 	{"crowd", coldCrowd},
 	{"fleet", fleetReads},
+	{"evaluations", policyEvaluations},
+	{"validations", validations},
 }
 
 // atMost bounds the whole run, servers and all.
