@@ -205,7 +205,7 @@ func (s *slowSTS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.FormValue("Action") == "GetCallerIdentity":
 		// The session's key holds its account, as the session's own did.
 		account = accountOfKey(r.Header.Get("Authorization"))
-		_, _ = fmt.Fprintf(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:sts::%[1]s:assumed-role/r/s</Arn><UserId>AROA:s</UserId>`+
+		_, _ = fmt.Fprintf(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:sts::%[1]s:assumed-role/r/s</Arn><UserId>AROA:s</UserId>`+ //nolint:gosec // no browser reads it
 			`<Account>%[1]s</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`, account)
 	case account != "999999999999" && id != validatorsRight:
 		w.WriteHeader(http.StatusForbidden)

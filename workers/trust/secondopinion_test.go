@@ -50,7 +50,7 @@ var matrix = []struct {
 // place is somewhere where the matrix is tried.
 type place struct {
 	platform, customer, stranger string // the role that asks, the account that is asked, the account of the stranger
-	ask                          func(t *testing.T, trust string, who string, externalID string, tags map[string]string) bool
+	ask                          func(t *testing.T, trust, who, externalID string, tags map[string]string) bool
 }
 
 // row tries one policy in all ways.
