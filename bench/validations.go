@@ -202,6 +202,9 @@ func (s *slowSTS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		account = parts[4]
 	}
 	switch {
+	case r.FormValue("Action") == "GetRole": // the platform may not read the role, which is usual
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = fmt.Fprint(w, `<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized</Message></Error></ErrorResponse>`)
 	case r.FormValue("Action") == "GetCallerIdentity":
 		// The session's key holds its account, as the session's own did.
 		account = accountOfKey(r.Header.Get("Authorization"))

@@ -179,7 +179,7 @@ func TestAPolicyThatSTSCannotPackIsRefusedForGoodAndClearly(t *testing.T) {
 		}
 	})
 	asked := 0
-	w.options = append(w.options, creds.OnRefused(func(integration.ID) { asked++ }))
+	w.options = append(w.options, creds.OnRefused(func(integration.OrganizationID, integration.ID) { asked++ }))
 	b := w.broker(t)
 	for range 2 {
 		_, err := b.Session(t.Context(), w.token)
