@@ -97,7 +97,7 @@ func TestAPlaceThatHasNotHeardOfTheNewExternalIDFailsNoRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		var told atomic.Int32
-		w.options = append(w.options, creds.OnRefused(func(integration.ID) { told.Add(1) }))
+		w.options = append(w.options, creds.OnRefused(func(integration.OrganizationID, integration.ID) { told.Add(1) }))
 		fleet := []*creds.Broker{w.broker(t), w.broker(t), w.broker(t)}
 		mustSession(t, fleet[0], w.token)
 		w.accepts(externalID, nextID)
