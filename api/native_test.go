@@ -250,6 +250,44 @@ func TestARevocationRaisesTheEpoch(t *testing.T) {
 	}
 }
 
+func TestPoliciesComeInEveryFormat(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	full, draft := created(t, s, "arn:aws-cn:iam::000000000000:role/my-role"), drafted(t, s)
+	for format, want := range map[string][3]string{ // of the first and final trust policy and the permissions
+		"terraform":      {`resource "aws_iam_role"`, `resource "aws_iam_role"`, `resource "aws_iam_role_policy"`},
+		"cloudformation": {"Type: \"AWS::IAM::Role\"", "Type: \"AWS::IAM::Role\"", "Type: \"AWS::IAM::RolePolicy\""},
+		"cli":            {"aws iam create-role", "aws iam update-assume-role-policy", "aws iam put-role-policy"},
+	} {
+		for id, query := range map[string]string{full.ID: "", draft.ID: "&role_name=my-role&partition=aws-cn"} {
+			var p wire.Policies
+			request(t, s, apitest.Admin, http.MethodGet, mine+id+"/policies?for=s3-source&bucket=orders&format="+format+query, "").into(t, http.StatusOK, &p)
+			for n, name := range []string{"first_trust", "final_trust", "permissions"} {
+				if text := p.Rendered[name]; !strings.Contains(text, want[n]) || !strings.Contains(text, "my-role") {
+					t.Errorf("%s of %s: got %s, want %s", name, format, text, want[n])
+				}
+			}
+			if !strings.Contains(p.Rendered["permissions"], "arn:aws-cn:s3:::orders") || len(p.FinalTrust) == 0 {
+				t.Errorf("%s: got %+v", format, p)
+			}
+		}
+	}
+	var plain wire.Policies
+	request(t, s, apitest.Admin, http.MethodGet, mine+draft.ID+"/policies?format=json", "").into(t, http.StatusOK, &plain)
+	if plain.Rendered != nil {
+		t.Errorf("json is there twice: %+v", plain)
+	}
+	for query, parameter := range map[string]string{
+		"format=yaml": "role_name", "format=yaml&role_name=r": "format", "format=cli": "role_name", "format=cli&role_name=a%20b": "role_name",
+		"format=cli&role_name=r&policy_name=%2F&for=s3-sink&bucket=orders": "policy_name", "for=s3-sink&bucket=orders&partition=mars": "partition",
+	} {
+		f := request(t, s, apitest.Admin, http.MethodGet, mine+draft.ID+"/policies?"+query, "").refused(t, http.StatusBadRequest, "invalid_parameter")
+		if f.Source == nil || f.Source.Parameter != parameter {
+			t.Errorf("%s: got %+v, want %s", query, f.Source, parameter)
+		}
+	}
+}
+
 func TestThePoliciesAdmitThePlatformAndNobodyElse(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)

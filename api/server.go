@@ -118,6 +118,7 @@ func (s *Server) routes() []route {
 		{path: one + "/rotation", methods: map[string]endpoint{
 			http.MethodGet: s.readRotation, http.MethodPost: s.rotate, http.MethodDelete: s.abortRotation,
 		}},
+		{path: "/rolebridge/v1/policies:lint", methods: map[string]endpoint{http.MethodPost: s.lint}},
 		{path: one + "/policies", methods: map[string]endpoint{http.MethodGet: s.policies}},
 	}
 }

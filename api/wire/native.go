@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/rolebridge/rolebridge/cloud/aws/policy"
 	"github.com/rolebridge/rolebridge/integration"
 )
 
@@ -131,6 +132,25 @@ type Rotation struct {
 	TrustPolicy json.RawMessage `json:"trust_policy,omitempty"`
 }
 
+// LintRequest asks what is wrong with a policy.
+type LintRequest struct {
+	// Policy is the policy itself, or a string that holds its text; places of findings are in that text.
+	Policy json.RawMessage `json:"policy"`
+	Kind   string          `json:"kind,omitempty"` // trust, which is the default, identity or session
+	// What a trust policy should be like, as far as it is known.
+	Principal    string   `json:"principal,omitempty"`
+	ExternalIDs  []string `json:"external_ids,omitempty"`
+	CustomerRole string   `json:"customer_role_arn,omitempty"`
+}
+
+// Lint is what is wrong with a policy, worst first.
+type Lint struct {
+	Worst    string           `json:"worst,omitempty"` // error, warning or note; absent when there is nothing
+	Findings []policy.Finding `json:"findings"`
+	// Mended is the policy with its errors mended, when there are some and it is known whom it must let in.
+	Mended json.RawMessage `json:"mended,omitempty"`
+}
+
 // Policies are the documents to paste, with all that is known filled in.
 type Policies struct {
 	Integration string          `json:"integration"`
@@ -138,4 +158,6 @@ type Policies struct {
 	// FinalTrust is absent until the platform's identity is made.
 	FinalTrust  json.RawMessage `json:"final_trust,omitempty"`
 	Permissions json.RawMessage `json:"permissions,omitempty"`
+	// Rendered are the same documents in the format that was asked for, by the names of the fields above.
+	Rendered map[string]string `json:"rendered,omitempty"`
 }

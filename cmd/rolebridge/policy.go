@@ -43,6 +43,19 @@ func (s streams) file(name string) ([]byte, error) {
 	return text, nil
 }
 
+// theFile is the one file that a verb was given, as an argument or with --file.
+func theFile(args []string, flag string) (string, error) {
+	switch {
+	case flag != "" && len(args) > 0:
+		return "", usagef("want the file as an argument or with --file, not both")
+	case flag != "":
+		return flag, nil
+	case len(args) == 1:
+		return args[0], nil
+	}
+	return "", usagef("no file: name one, or - for standard input")
+}
+
 // kindFlag is the kind of a policy as a flag.
 type kindFlag policy.Kind
 

@@ -21,23 +21,27 @@ func severities() []string {
 
 func newPolicyLint(s streams) *cobra.Command {
 	var kind kindFlag
+	var files []string
 	var expect policy.Expect
 	out, failOn := oneOfThese("human", "json", "sarif"), oneOfThese(severities()...)
 	c := &cobra.Command{
-		Use:   "lint <file>...",
+		Use:   "lint [<file>...] [-f <file>]...",
 		Short: "Say what is wrong with policies, finding by finding.",
 		Long: `Say what is wrong with policies, finding by finding, each with its place and a remedy. "-" is standard input.
 
-With the platform's role and the external ID, a trust policy without errors lets the platform in with that external ID, and
-only with it. Exit code 5 means that there are findings of the severity of --fail-on or worse.`,
+With --principal, the platform's role, and --external-id, a trust policy without errors lets the platform in with that external ID, and
+only with it. Exit code 0 means that there is nothing of the severity of --fail-on or worse, 5 that there is, 2 that a file cannot be read.`,
 		Example: examples(
 			"Check a trust policy for a provider integration.",
-			"rolebridge policy lint trust.json --platform-role arn:aws:iam::111122223333:role/cspi-12345 --external-id 123456-2312",
+			"rolebridge policy lint -f trust.json --principal arn:aws:iam::111122223333:role/cspi-12345 --external-id 123456-2312",
 			"In CI, for code scanning.",
 			"rolebridge policy lint policies/*.json --format sarif > lint.sarif",
 		),
-		Args: atLeast(1),
+		Args: cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if args = append(args, files...); len(args) == 0 {
+				return usagef("no file: name one, or - for standard input")
+			}
 			var reports []policy.Report
 			var all []policy.Finding
 			for _, name := range args {
@@ -63,7 +67,8 @@ only with it. Exit code 5 means that there are findings of the severity of --fai
 	}
 	f := c.Flags()
 	f.Var(&kind, "kind", "What the files are: trust, identity or session policies.")
-	f.StringVar(&expect.PlatformRole, "platform-role", "", "ARN of the platform's role that must be let in.")
+	f.StringArrayVarP(&files, "file", "f", nil, `File to check; "-" is standard input. Like an argument.`)
+	f.StringVar(&expect.PlatformRole, "principal", "", "ARN of the platform's role that must be let in.")
 	f.StringSliceVar(&expect.ExternalIDs, "external-id", nil, "External ID that must be asked for; two during a rotation.")
 	f.StringVar(&expect.CustomerRole, "customer-role-arn", "", "ARN of the role that the trust policy belongs to.")
 	f.Var(out, "format", "Output format: human, json or sarif.")

@@ -30,7 +30,7 @@ func newPolicyRender(s streams) *cobra.Command {
 		ValidArgs: documents(),
 		Example: examples(
 			"The trust policy that lets the platform in.",
-			"rolebridge policy render final-trust --platform-role arn:aws:iam::111122223333:role/cspi-12345 --external-id 123456-2312",
+			"rolebridge policy render final-trust --principal arn:aws:iam::111122223333:role/cspi-12345 --external-id 123456-2312",
 			"What an S3 sink needs, as Terraform.",
 			"rolebridge policy render s3-sink --bucket orders --prefix topics --format terraform --role-name my-role --policy-name s3-sink",
 		),
@@ -69,7 +69,7 @@ func newPolicyRender(s streams) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&role, "platform-role", "", "final-trust: ARN of the platform's role.")
+	f.StringVar(&role, "principal", "", "final-trust: ARN of the platform's role.")
 	f.StringSliceVar(&ids, "external-id", nil, "final-trust: the external ID; two during a rotation.")
 	f.BoolVar(&sourceIdentity, "source-identity", false, "final-trust: sessions may have a source identity.")
 	f.StringVar(&s3.Bucket, "bucket", "", "s3-…: the bucket.")

@@ -189,10 +189,10 @@ func TestPolicyVerbsFitIntoCI(t *testing.T) {
 	t.Parallel()
 	c := &cli{}
 	const platform = "arn:aws:iam::111122223333:role/cspi-12345"
-	final := c.want(t, 0, "policy", "render", "final-trust", "--platform-role", platform, "--external-id", "an-external-id").out
+	final := c.want(t, 0, "policy", "render", "final-trust", "--principal", platform, "--external-id", "an-external-id").out
 	good := file(t, "trust.json", final)
 	wide := file(t, "wide.json", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`)
-	expect := []string{"--platform-role", platform, "--external-id", "an-external-id"}
+	expect := []string{"--principal", platform, "--external-id", "an-external-id"}
 
 	if got := c.want(t, 0, append([]string{"policy", "lint", good}, expect...)...); !strings.Contains(got.out, "nothing to complain about") {
 		t.Errorf("got %s", got.out)
@@ -257,6 +257,88 @@ func TestAKeysetIsRotatedInThreeSteps(t *testing.T) {
 	c.want(t, 2, "keyset", "promote", file, "1")
 	c.want(t, 2, "keyset", "promote", file, "first")
 	c.want(t, 2, "keyset", "add", file+"x")
+}
+
+func TestAFileIsAnArgumentOrAFlag(t *testing.T) {
+	t.Parallel()
+	c := &cli{}
+	wide := file(t, "wide.json", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`)
+	const platform = "arn:aws:iam::111122223333:role/cspi-12345"
+	for _, args := range [][]string{{"lint", wide}, {"lint", "-f", wide}, {"lint", "--file", wide, wide}} {
+		if got := c.want(t, 5, append([]string{"policy"}, args...)...); strings.Count(got.out, "[wildcard-principal]") != len(args)/2 {
+			t.Errorf("%v: got %s", args, got.out)
+		}
+	}
+	c.want(t, 2, "policy", "lint")
+	c.want(t, 2, "policy", "lint", "-f", "no-such-file")
+	c.want(t, 0, "policy", "evaluate", "-f", wide, "--principal", platform)
+	c.want(t, 2, "policy", "evaluate", "-f", wide, wide, "--principal", platform)
+	c.want(t, 2, "policy", "evaluate", "--principal", platform)
+}
+
+func TestAnAnswerIsReadable(t *testing.T) {
+	t.Parallel()
+	c := &cli{}
+	const platform = "arn:aws:iam::111122223333:role/cspi-12345"
+	trust := file(t, "trust.json", `{"Version":"2012-10-17","Statement":[
+  {"Effect":"Deny","Principal":{"AWS":"*"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"stolen"}}},
+  {"Effect":"Allow","Principal":{"AWS":"`+platform+`"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"an-id"},"NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}]}`)
+	var all strings.Builder
+	for _, question := range []struct {
+		code int
+		args []string
+	}{
+		{0, []string{"--external-id", "an-id", "--context", "aws:SourceIp=192.0.2.1"}},
+		{0, []string{"--external-id", "an-id"}},
+		{3, []string{"--external-id", "an-id", "--context", "aws:SourceIp=10.1.2.3"}},
+		{3, nil},
+		{3, []string{"--external-id", "stolen"}},
+		{3, []string{"--external-id", "an-id", "--tag", "team=a", "--context", "aws:SourceIp=192.0.2.1"}},
+		{2, []string{"--action", "nothing"}},
+	} {
+		got := c.want(t, question.code, append([]string{"policy", "evaluate", "-f", trust, "--principal", platform}, question.args...)...)
+		all.WriteString("$ " + strings.Join(question.args, " ") + "\n" + got.out)
+	}
+	golden(t, "evaluate", all.String())
+	c.want(t, 2, "policy", "evaluate", "-f", trust, "--principal", platform, "--context", "nonsense")
+}
+
+func TestABatchAnswersEveryLineInItsPlace(t *testing.T) {
+	t.Parallel()
+	question := func(id string) string {
+		return `{"trustPolicy":{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"111122223333"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"x"}}}},` +
+			`"principalArn":"arn:aws:iam::111122223333:role/r","externalId":` + id + `,"tags":null,"other":{"ignored":true}}`
+	}
+	lines := []struct{ line, decision string }{
+		{question(`"x"`), "allow"},
+		{question(`null`), "implicit-deny"},
+		{strings.Repeat("x", 5<<20), "invalid"}, // more than fits into any buffer
+		{question(`"x"`) + "\r", "allow"},
+		{"", "invalid"},
+		{`{"principalArn":7}`, "invalid"},
+		{strings.Replace(question(`"x"`), `"tags":null`, `"tags":{}`, 1), "implicit-deny"}, // TagSession, too
+		{"\xff", "invalid"},
+		{question(`"X"`), "implicit-deny"}, // without a line end
+	}
+	var in []string
+	for _, l := range lines {
+		in = append(in, l.line)
+	}
+	c := &cli{stdin: strings.Join(in, "\n")}
+	got := strings.Split(strings.TrimSuffix(c.want(t, 0, "policy", "evaluate", "--batch").out, "\n"), "\n")
+	if len(got) != len(lines) {
+		t.Fatalf("%d answers to %d lines", len(got), len(lines))
+	}
+	for n, l := range lines {
+		var a struct {
+			Decision  string
+			Statement *int
+			Findings  []any
+		}
+		if err := json.Unmarshal([]byte(got[n]), &a); err != nil || a.Decision != l.decision || a.Findings == nil || (a.Statement != nil) != (a.Decision == "allow") {
+			t.Errorf("line %d: got %.200s, want %s", n+1, got[n], l.decision)
+		}
+	}
 }
 
 func TestEveryVerbHasHelpWithAnExample(t *testing.T) {

@@ -25,6 +25,7 @@ var licences = []struct {
 	{"BUSL or SSPL", regexp.MustCompile(`Business Source License|Server Side Public License`), false},
 	{"MIT", regexp.MustCompile(`Permission is hereby granted, free of charge, to any person obtaining a copy`), true},
 	{"BSD", regexp.MustCompile(`Redistribution and use in source and binary forms`), true},
+	{"Unlicense", regexp.MustCompile(`This is free and unencumbered software released into the public domain`), true},
 	{"ISC", regexp.MustCompile(`Permission to use, copy, modify,? and(/or)? distribute this software`), true},
 }
 

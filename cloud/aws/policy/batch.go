@@ -30,9 +30,16 @@ type Answer struct {
 	Findings  []Finding `json:"findings"`
 }
 
+// LongestLine bounds a question of a batch, in bytes: a policy of the most that IAM takes, escaped, and the rest of a
+// request. What is longer is answered as invalid.
+const LongestLine = 512 << 10
+
 // EvaluateLine answers one line of `rolebridge policy evaluate --batch`. The caller's own policies allow. A line that is
 // not a question gets the decision invalid and a finding. Safe for concurrent use.
 func EvaluateLine(line []byte) Answer {
+	if len(line) > LongestLine {
+		return invalidAnswer(fmt.Sprintf("the line has more than %d bytes", LongestLine))
+	}
 	var in Line
 	if err := json.Unmarshal(line, &in); err != nil {
 		return invalidAnswer(fmt.Sprintf("the line is not a question: %v", err))

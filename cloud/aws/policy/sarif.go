@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"net/url"
 	"slices"
 )
 
@@ -130,7 +131,8 @@ func (f Finding) sarif(uri string, rule int) sarifResult {
 	if uri == "" {
 		uri = "stdin"
 	}
-	where := sarifLocation{PhysicalLocation: sarifPhysical{ArtifactLocation: sarifArtifact{uri}}}
+	// A name of a file is a path, and SARIF wants a URI reference.
+	where := sarifLocation{PhysicalLocation: sarifPhysical{ArtifactLocation: sarifArtifact{(&url.URL{Path: uri}).String()}}}
 	if f.Line > 0 {
 		where.PhysicalLocation.Region = &sarifRegion{f.Line, f.Column}
 	}
