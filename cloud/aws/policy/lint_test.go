@@ -186,7 +186,7 @@ func TestAPolicyWithoutErrorsIsSafe(t *testing.T) {
 			t.Fatalf("%s: linted twice, %d and %d findings", text, len(found), len(again))
 		}
 	})
-	if safe == 0 {
+	if safe == 0 && !testing.Short() { // rapid makes too few of them then for one to be sure
 		t.Error("no policy was without an error; the property was not tried")
 	}
 }
