@@ -57,6 +57,9 @@ func (a *Authority) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }
 
+// Raw is the authority's certificate as DER.
+func (a *Authority) Raw() []byte { return a.cert.Raw }
+
 // Server is a certificate for loopback.
 func (a *Authority) Server(t testing.TB, change ...func(*x509.Certificate)) tls.Certificate {
 	t.Helper()
