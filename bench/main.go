@@ -61,6 +61,8 @@ var benchmarks = []benchmark{
 	{"fleet", fleetReads},
 	{"evaluations", policyEvaluations},
 	{"validations", validations},
+	{"strangers", strangersWithTokens},
+	{"strangers-oidc", strangersWithIssuersTokens},
 }
 
 // atMost bounds the whole run, servers and all.

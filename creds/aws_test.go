@@ -134,7 +134,7 @@ func TestAnUnmodifiedSDKWritesAnObject(t *testing.T) {
 		t.Errorf("%d calls to AssumeRole, then %d; want 2, and no more", before, n)
 	}
 
-	raw, err := creds.Fetch(t.Context(), w.url, next)
+	raw, err := creds.Fetch(t.Context(), w.url, creds.Caller{Token: next})
 	if err != nil || !strings.Contains(string(raw), again.AccessKeyID) {
 		t.Errorf("as a credential_process: %v, want session %s", err, again.AccessKeyID)
 	}
@@ -167,7 +167,7 @@ func TestAnSDKIsToldWhyItGetsNothing(t *testing.T) {
 func TestTheExternalIDIsSent(t *testing.T) {
 	w := newAWSWorld(t)
 	w.world.replica.Change(orders, func(i *integration.Integration) { i.ExternalID = "wrong-external-id" })
-	_, err := creds.Fetch(t.Context(), w.url, w.world.token)
+	_, err := creds.Fetch(t.Context(), w.url, creds.Caller{Token: w.world.token})
 	var refusal *integration.Refusal
 	if !errors.As(err, &refusal) || refusal.Code != integration.CodeDenied || !strings.Contains(refusal.Message, "AccessDenied") {
 		t.Errorf("with another external ID: %v, want that the role refuses", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/rolebridge/rolebridge/cloud"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -42,6 +43,11 @@ type Broker struct {
 	log       *slog.Logger
 	onRefused func(integration.OrganizationID, integration.ID)
 	trail     Trail
+
+	tokens       Tokens
+	certificates Certificates
+	sources      Sources
+	attempts     *attempts
 }
 
 // Option changes how a [Broker] works.
@@ -52,6 +58,10 @@ type options struct {
 	registry  prometheus.Registerer
 	onRefused func(integration.OrganizationID, integration.ID)
 	trail     Trail
+
+	tokens       Tokens
+	certificates Certificates
+	sources      Sources
 }
 
 // WithLog sends the broker's few log lines to l; the default is [slog.Default].
@@ -68,7 +78,10 @@ func OnRefused(f func(integration.OrganizationID, integration.ID)) Option {
 
 // New returns a broker and starts nothing. Errors: a config that is not valid, metrics that are registered already.
 func New(cfg Config, bindings Bindings, store Store, c Cloud, with ...Option) (*Broker, error) {
-	o := options{log: slog.Default(), registry: prometheus.NewRegistry(), onRefused: func(integration.OrganizationID, integration.ID) {}, trail: noTrail{}}
+	o := options{
+		log: slog.Default(), registry: prometheus.NewRegistry(), onRefused: func(integration.OrganizationID, integration.ID) {}, trail: noTrail{},
+		tokens: nobody{}, certificates: nobody{}, sources: listen.Sources{},
+	}
 	for _, f := range with {
 		f(&o)
 	}
@@ -77,6 +90,7 @@ func New(cfg Config, bindings Bindings, store Store, c Cloud, with ...Option) (*
 	}
 	b := &Broker{
 		cfg: cfg, bindings: bindings, store: store, plans: newPlans(), log: o.log, onRefused: o.onRefused, trail: o.trail,
+		tokens: o.tokens, certificates: o.certificates, sources: o.sources, attempts: newAttempts(cfg),
 		turns: newTurns(cfg.Calls), lone: rate.NewLimiter(rate.Limit(cfg.Lone), max(1, int(cfg.Lone))),
 		book: &book{
 			fetches: cfg.Fetches, flying: map[integration.OrganizationID]int{}, slots: map[Key]*slot{},
@@ -129,6 +143,7 @@ func (b *book) close() {
 
 var (
 	errUnauthenticated = integration.Refuse(integration.CodeUnauthenticated, "the token is not known")
+	errIssuer          = integration.Refuse(integration.CodeUnavailable, "the keys of the token's issuer cannot be had; try again")
 	errLoading         = integration.Refuse(integration.CodeUnavailable, "the state is still loading; try again")
 )
 
@@ -140,16 +155,16 @@ var (
 // indistinguishably; [integration.CodeDenied] when trust or the cloud forbids; [integration.CodeUnavailable] and
 // [integration.CodeThrottled] when asking again may help. Or the error of ctx.
 func (b *Broker) Session(ctx context.Context, token secret.Text) (cloud.Session, error) {
-	p, err := b.read(ctx, token.Reveal())
+	p, err := b.read(ctx, credential{token: token.Reveal()})
 	if err != nil {
 		return cloud.Session{}, err
 	}
 	return p.Session, nil
 }
 
-func (b *Broker) read(ctx context.Context, token string) (*prepared, error) {
+func (b *Broker) read(ctx context.Context, c credential) (*prepared, error) {
 	start := time.Now()
-	p, level, err := b.find(ctx, token, start)
+	p, level, err := b.find(ctx, c, start)
 	end := time.Now()
 	if err == nil && !p.valid(end) {
 		// The process was suspended while it answered.
@@ -159,26 +174,24 @@ func (b *Broker) read(ctx context.Context, token string) (*prepared, error) {
 	return p, err
 }
 
-func (b *Broker) find(ctx context.Context, token string, now time.Time) (*prepared, Level, error) {
+func (b *Broker) find(ctx context.Context, c credential, now time.Time) (*prepared, Level, error) {
 	select {
 	case <-b.bindings.Ready():
 	default:
 		return nil, levelNone, errLoading
 	}
-	hash := hashOf(token)
-	p := b.plans.get(hash)
-	binding, of, ok := b.binding(p, p.text(hash), token)
-	if !ok || !of.Alive(now) {
-		b.noteRefused(events.Binding{}, errUnauthenticated, now)
-		return nil, levelNone, errUnauthenticated
-	}
-	err := gate(binding)
+	at, err := b.authenticate(ctx, c, now)
 	if err != nil {
+		b.noteRefused(events.Binding{}, err, now)
+		return nil, levelNone, err
+	}
+	p, binding := at.plan, at.binding
+	if err = gate(binding); err != nil {
 		b.noteRefused(binding, err, now)
 		return nil, levelNone, err
 	}
 	if p == nil || !p.holds(binding) || p.slot.gone.Load() {
-		if p, err = b.plan(hash, of, binding, p); err != nil {
+		if p, err = b.plan(at); err != nil {
 			b.noteRefused(binding, err, now)
 			return nil, levelNone, err
 		}
@@ -208,14 +221,15 @@ func gate(of events.Binding) error {
 	return nil
 }
 
-// plan makes the plan of a token anew, and drops what only the plan before it could reach.
-func (b *Broker) plan(h tokenHash, token integration.Token, of events.Binding, was *plan) (*plan, error) {
-	r, err := b.recipe(of)
+// plan makes an asker's plan anew, and drops what only the plan before it could reach.
+func (b *Broker) plan(at asker) (*plan, error) {
+	was := at.plan
+	r, err := b.recipe(at.binding)
 	if err != nil {
 		return nil, err
 	}
 	k := r.Key()
-	p := &plan{hash: h, token: token, binding: of, slot: b.book.slotOf(k, r)}
+	p := &plan{hash: at.hash, token: at.token, binding: at.binding, slot: b.book.slotOf(k, r)}
 	switch {
 	case was == nil:
 	case was.slot.key.Epoch != k.Epoch:
@@ -224,7 +238,7 @@ func (b *Broker) plan(h tokenHash, token integration.Token, of events.Binding, w
 	case r.succeeds(was.slot):
 		b.book.succeed(p.slot, was.slot)
 	}
-	b.book.link(p.slot, standInOf(of, r))
+	b.book.link(p.slot, standInOf(at.binding, r))
 	b.plans.put(p)
 	return p, nil
 }

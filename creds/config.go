@@ -36,6 +36,10 @@ type Config struct {
 	// BreakAfter failures in a row the cloud is left alone for BreakFor.
 	BreakAfter int           `koanf:"break_after"`
 	BreakFor   time.Duration `koanf:"break_for"`
+	// FailedAttempts is how many a second of one source are answered with 401, FailedBurst how many at once; of more each is
+	// a 429. What is right is answered always.
+	FailedAttempts float64 `koanf:"failed_attempts"`
+	FailedBurst    int     `koanf:"failed_burst"`
 }
 
 // Defaults suits a fleet of up to ten replicas in one region.
@@ -43,7 +47,7 @@ func Defaults() Config {
 	return Config{
 		Region: "us-east-1", Duration: time.Hour, Patience: 750 * time.Millisecond, Timeout: 10 * time.Second,
 		Fetch: time.Minute, Fetches: 2048, Calls: 32, Rate: 100, Lone: 20, Lease: 3 * time.Second,
-		Poll: 500 * time.Millisecond, BreakAfter: 5, BreakFor: 5 * time.Second,
+		Poll: 500 * time.Millisecond, BreakAfter: 5, BreakFor: 5 * time.Second, FailedAttempts: 1, FailedBurst: 30,
 	}
 }
 
@@ -77,6 +81,8 @@ func (c Config) Validate() error {
 	between("lease", c.Lease, 500*time.Millisecond, time.Minute)
 	between("poll", c.Poll, 50*time.Millisecond, c.Lease)
 	count("break_after", c.BreakAfter, 1, 1000)
+	within("failed_attempts", c.FailedAttempts > 0 && c.FailedAttempts <= 1e6, c.FailedAttempts, "more than 0 and at most 1000000 per second")
+	count("failed_burst", c.FailedBurst, 1, 1_000_000)
 	between("break_for", c.BreakFor, 100*time.Millisecond, time.Minute)
 	return errors.Join(faults...)
 }

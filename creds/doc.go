@@ -3,7 +3,8 @@
 // It is not a secret store: nothing outlives its expiry, and losing every cache loses no data. Nor does it judge trust:
 // the verdict and the binding come from the replica of the state, which is asked again for every answer.
 //
-// The life of a session: [Broker.Session] finds the binding of a token (plan.go), looks for the binding's session in
+// The life of a session: [Broker.Session] finds the binding that whoever asks has proved (asker.go), by its token (token.go)
+// or as a workload (package identity), and its plan (plan.go), looks for the binding's session in
 // memory (slot.go), then in a [Store] that replicas share (store.go; sealed in Redis), and last asks the cloud under a
 // lease, so that one replica asks for the whole fleet (fetch.go, upstream.go). A session that is read is renewed at half
 // of its life (refresh.go), dropped 60 s before its expiry, and unreachable as soon as the integration's epoch moves.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rolebridge/rolebridge/integration"
 )
@@ -17,6 +18,12 @@ const Path = "/v1/credentials"
 
 // maxToken bounds the Authorization header: our tokens have 64 characters at most, workload tokens a few thousand.
 const maxToken = 8 << 10
+
+// tooLong stands for a token that is longer: a token still, so that no certificate counts in its place.
+const tooLong = "too long"
+
+// maxQuery bounds the query: two names and a format.
+const maxQuery = 1 << 10
 
 // containerCredentials is the answer of the AWS container-credentials protocol.
 type containerCredentials struct {
@@ -53,8 +60,12 @@ var (
 	retryAfter = []string{"1"}
 )
 
-// unauthenticated is prepared, so that every wrong token costs the same.
-var unauthenticated = problemOf(errUnauthenticated)
+// What is shown wrongly is answered with prepared bytes, so that it costs the same whatever is wrong.
+var (
+	unauthenticated = problemOf(errUnauthenticated)
+	limited         = problemOf(integration.Refuse(integration.CodeThrottled,
+		"the token is not known, and too many attempts from this address have failed; what is right is always answered"))
+)
 
 // document is a body that is ready to be written, with the value of its Content-Length.
 type document struct {
@@ -69,7 +80,8 @@ func newDocument(of any) (document, error) {
 
 // Handler answers GET [Path] in the AWS container-credentials protocol, or with ?format=process in the shape of a
 // credential_process, so that curl is enough for one. The token is the Authorization header, as it is or behind
-// "Bearer ". Limits of header size, time and connections are the server's.
+// "Bearer ". A workload, whose token is an issuer's or who shows a certificate, names its binding in the query:
+// ?integration=…&connector=…. Limits of header size, time and connections are the listener's.
 func (b *Broker) Handler() http.Handler { return http.HandlerFunc(b.serve) }
 
 func (b *Broker) serve(w http.ResponseWriter, r *http.Request) {
@@ -85,16 +97,19 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, integration.Refuse(integration.CodeInvalid, "only GET is answered"), http.StatusMethodNotAllowed)
 		return
 	}
-	process, err := wantsProcess(r.URL.RawQuery)
+	c, process, err := readQuery(r.URL.RawQuery)
 	if err != nil {
 		refuse(w, err, http.StatusBadRequest)
 		return
 	}
-	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if len(token) > maxToken {
-		token = ""
+	c.token = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if len(c.token) > maxToken {
+		c.token = tooLong
 	}
-	found, failed := b.document(r.Context(), token, process)
+	if r.TLS != nil {
+		c.chain = r.TLS.PeerCertificates
+	}
+	found, failed := b.document(r.Context(), c, process)
 	if failed != nil {
 		b.fail(w, r, failed)
 		return
@@ -103,8 +118,8 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // document is the answer to a read in one of two shapes.
-func (b *Broker) document(ctx context.Context, token string, process bool) (document, error) {
-	p, err := b.read(ctx, token)
+func (b *Broker) document(ctx context.Context, c credential, process bool) (document, error) {
+	p, err := b.read(ctx, c)
 	switch {
 	case err != nil:
 		return document{}, err
@@ -114,22 +129,26 @@ func (b *Broker) document(ctx context.Context, token string, process bool) (docu
 	return p.container, nil
 }
 
-// wantsProcess reads the query; warm reads have none.
-func wantsProcess(query string) (bool, *integration.Refusal) {
+// readQuery reads the name of the binding and the shape of the answer; most warm reads have no query.
+func readQuery(query string) (c credential, process bool, refused *integration.Refusal) {
 	if query == "" {
-		return false, nil
+		return c, false, nil
 	}
 	q, err := url.ParseQuery(query)
-	if err != nil {
-		return false, integration.Refuse(integration.CodeInvalid, "the query cannot be read")
+	if err != nil || len(query) > maxQuery {
+		return c, false, integration.Refuse(integration.CodeInvalid, "the query cannot be read")
+	}
+	c.integration, c.connector = integration.ID(q.Get("integration")), integration.ConnectorID(q.Get("connector"))
+	if (c.integration == "") != (c.connector == "") || len(q["integration"]) > 1 || len(q["connector"]) > 1 {
+		return c, false, integration.Refuse(integration.CodeInvalid, "a binding is named by one integration and one connector")
 	}
 	switch format := q.Get("format"); format {
 	case "", "container":
-		return false, nil
+		return c, false, nil
 	case "process":
-		return true, nil
+		return c, true, nil
 	default:
-		return false, integration.Refuse(integration.CodeInvalid, "format must be container or process")
+		return c, false, integration.Refuse(integration.CodeInvalid, "format must be container or process")
 	}
 }
 
@@ -149,7 +168,7 @@ func (b *Broker) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := refusal.Code.Answer().HTTP
 	switch refusal.Code {
 	case integration.CodeUnauthenticated:
-		answer(w, http.StatusUnauthorized, unauthenticated)
+		b.unauthenticated(w, r)
 		return
 	case integration.CodeThrottled:
 		if strings.HasPrefix(r.UserAgent(), javaAgent) {
@@ -160,6 +179,19 @@ func (b *Broker) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header()["Retry-After"] = retryAfter
 	}
 	refuse(w, refusal, status)
+}
+
+// unauthenticated answers whoever has not proved a binding: all alike, and more slowly asked for when one source fails often.
+func (b *Broker) unauthenticated(w http.ResponseWriter, r *http.Request) {
+	from := b.sources.Of(r)
+	over := func() { b.log.WarnContext(r.Context(), "too many failed attempts", "source", from.String()) }
+	if !b.attempts.failed(from, time.Now(), over) {
+		answer(w, http.StatusUnauthorized, unauthenticated)
+		return
+	}
+	b.metrics.limited.Inc()
+	w.Header()["Retry-After"] = retryAfter
+	answer(w, http.StatusTooManyRequests, limited)
 }
 
 func refuse(w http.ResponseWriter, r *integration.Refusal, status int) {

@@ -38,7 +38,12 @@ type metrics struct {
 	calls     *prometheus.CounterVec
 	refreshes *prometheus.CounterVec
 	store     *prometheus.CounterVec
+	asked     map[way]attemptCounts
+	limited   prometheus.Counter
 }
+
+// attemptCounts are the attempts to prove a binding in one way.
+type attemptCounts struct{ ok, refused, unavailable prometheus.Counter }
 
 func newMetrics(reg prometheus.Registerer, b *book) (*metrics, error) {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -54,6 +59,17 @@ func newMetrics(reg prometheus.Registerer, b *book) (*metrics, error) {
 		refreshes: counter("rolebridge_broker_refreshes_total", "Renewals ahead of time that were due, by outcome.", "outcome"),
 		store:     counter("rolebridge_broker_store_errors_total", "Operations that the shared store failed, by operation; open is an entry that could not be unsealed.", "op"),
 	}
+	attempts := counter("rolebridge_broker_authentications_total", "Attempts to prove a binding, by way and outcome.", "way", "outcome")
+	m.asked = map[way]attemptCounts{}
+	for _, w := range []way{wayToken, wayOIDC, waySPIFFE} {
+		m.asked[w] = attemptCounts{
+			ok: attempts.WithLabelValues(string(w), outcomeOK), refused: attempts.WithLabelValues(string(w), "refused"),
+			unavailable: attempts.WithLabelValues(string(w), "unavailable"),
+		}
+	}
+	m.limited = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "rolebridge_broker_limited_attempts_total", Help: "Failed attempts of sources with too many of them.",
+	})
 	for _, level := range []Level{LevelMemory, LevelStore, LevelCloud} {
 		m.reads.WithLabelValues(outcomeOK, string(level))
 	}
@@ -84,7 +100,7 @@ func newMetrics(reg prometheus.Registerer, b *book) (*metrics, error) {
 	}
 	var err error
 	for _, c := range []prometheus.Collector{
-		m.reads, m.seconds, m.calls, m.refreshes, m.store,
+		m.reads, m.seconds, m.calls, m.refreshes, m.store, attempts, m.limited,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "rolebridge_broker_cached_sessions", Help: "Sessions in memory that may be handed out.",
 		}, func() float64 { return float64(b.cached()) }),
@@ -105,6 +121,18 @@ func (m *metrics) read(level Level, err error, took time.Duration) {
 		return
 	}
 	m.reads.WithLabelValues(readOutcome(err), string(level)).Inc()
+}
+
+// authenticated counts an attempt; keys that cannot be had, and callers that went away, are neither proof nor refusal.
+func (m *metrics) authenticated(w way, err error) {
+	switch of := m.asked[w]; err {
+	case nil:
+		of.ok.Inc()
+	case errUnauthenticated:
+		of.refused.Inc()
+	default:
+		of.unavailable.Inc()
+	}
 }
 
 func readOutcome(err error) string {

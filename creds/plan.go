@@ -15,7 +15,7 @@ import (
 // a replica are immutable and replaced when something changes, so comparing pointers tells whether a plan still holds.
 type plan struct {
 	hash    tokenHash
-	token   integration.Token // as the replica has it
+	token   integration.Token // as the replica has it; none in the plan of a binding's workloads
 	binding events.Binding
 	slot    *slot
 }

@@ -2,20 +2,23 @@ package creds
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -48,14 +51,65 @@ func FindToken(file string, env func(string) string) (secret.Text, error) {
 	return secret.Text{}, fmt.Errorf("no token: name a file, or set %s or %s", EnvTokenFile, EnvToken)
 }
 
+// Caller is how a client shows the broker who it is: by a connector's or an issuer's token, or by a certificate.
+type Caller struct {
+	Token secret.Text
+	// Integration and Connector name the binding, for workloads.
+	Integration integration.ID
+	Connector   integration.ConnectorID
+	// CertFile and KeyFile hold the client's certificate as PEM, CAFile the authorities of the broker's, if they are not the
+	// system's.
+	CertFile, KeyFile, CAFile string
+}
+
+// url adds the name of the binding to the broker's address.
+func (c Caller) url(address string) (string, error) {
+	u, err := checkAddress(address)
+	if err != nil || c.Integration == "" {
+		return address, err
+	}
+	q := u.Query()
+	q.Set("integration", string(c.Integration))
+	q.Set("connector", string(c.Connector))
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+func (c Caller) tls() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("the client's certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{cert}
+	}
+	if c.CAFile != "" {
+		text, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("the broker's authorities: %w", err)
+		}
+		if config.RootCAs = x509.NewCertPool(); !config.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("the broker's authorities: %s holds no certificates as PEM", c.CAFile)
+		}
+	}
+	return config, nil
+}
+
 // Fetch asks the broker at address, a whole URL, and returns what a credential_process prints. Overload, 5xx and lost
 // connections are tried again until ctx's deadline, for 20 s if it has none. Errors: an [integration.Refusal] with the
-// broker's code; an address that would show the token to others; the last failure.
-func Fetch(ctx context.Context, address string, token secret.Text) ([]byte, error) {
-	if err := checkAddress(address); err != nil {
+// broker's code; an address that would show the token to others; files that cannot be used; the last
+// failure.
+func Fetch(ctx context.Context, address string, as Caller) ([]byte, error) {
+	address, err := as.url(address)
+	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	config, err := as.tls()
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: config}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{
 		Transport: transport, Timeout: fetchTimeout,
@@ -70,7 +124,7 @@ func Fetch(ctx context.Context, address string, token secret.Text) ([]byte, erro
 	}
 	var last error // what the broker said counts, not that time was up
 	got, err := backoff.Retry(ctx, func() (got []byte, err error) {
-		if got, err = fetchOnce(ctx, client, address, token); err != nil && ctx.Err() == nil {
+		if got, err = fetchOnce(ctx, client, address, as.Token); err != nil && ctx.Err() == nil {
 			last = err
 		}
 		return got, err
@@ -90,7 +144,9 @@ func fetchOnce(ctx context.Context, client *http.Client, address string, token s
 	if err != nil {
 		return nil, backoff.Permanent(err)
 	}
-	req.Header.Set("Authorization", token.Reveal())
+	if !token.Empty() {
+		req.Header.Set("Authorization", token.Reveal())
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
@@ -131,23 +187,18 @@ func toProcess(raw []byte) ([]byte, error) {
 
 // checkAddress allows plain HTTP only where AWS's SDKs do: to this machine, and to the link-local addresses of ECS and
 // EKS.
-func checkAddress(address string) error {
+func checkAddress(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return errors.New("the broker's address is not a URL")
+		return nil, errors.New("the broker's address is not a URL")
 	case u.Scheme == "https" && u.Host != "":
-		return nil
+		return u, nil
 	case u.Scheme != "http" || u.Host == "":
-		return errors.New("the broker's address must begin with https:// or http://")
+		return nil, errors.New("the broker's address must begin with https:// or http://")
 	}
-	switch host := u.Hostname(); host {
-	case "localhost", "169.254.170.2", "169.254.170.23", "fd00:ec2::23":
-		return nil
-	default:
-		if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
-			return nil
-		}
-		return fmt.Errorf("http to %s would show the token to others: use https", net.JoinHostPort(host, u.Port()))
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && listen.StaysHere(ip) {
+		return u, nil
 	}
+	return nil, fmt.Errorf("http to %s would show the token to others: use https", u.Host)
 }

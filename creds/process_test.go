@@ -14,6 +14,8 @@ import (
 
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/certtest"
+	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -24,7 +26,7 @@ func TestFetchPrintsWhatACredentialProcessPrints(t *testing.T) {
 	server := httptest.NewServer(b.Handler())
 	t.Cleanup(server.Close)
 	for _, path := range []string{creds.Path, creds.Path + "?format=container"} {
-		raw, err := creds.Fetch(t.Context(), server.URL+path, w.token)
+		raw, err := creds.Fetch(t.Context(), server.URL+path, creds.Caller{Token: w.token})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,8 +40,64 @@ func TestFetchPrintsWhatACredentialProcessPrints(t *testing.T) {
 			"Expiration": s.Expires.UTC().Format(time.RFC3339), "AccountId": "222222222222",
 		})
 	}
-	_, err := creds.Fetch(t.Context(), server.URL+creds.Path, secret.New("wrong"))
+	_, err := creds.Fetch(t.Context(), server.URL+creds.Path, creds.Caller{Token: secret.New("wrong")})
 	wantCode(t, "a wrong token", err, integration.CodeUnauthenticated)
+}
+
+func TestFetchShowsWhatAWorkloadHas(t *testing.T) {
+	t.Parallel()
+	w := newWorkloads(t)
+	b := w.broker(t)
+	mustSession(t, b, w.token)
+	plain := httptest.NewServer(b.Handler())
+	t.Cleanup(plain.Close)
+	authority, dir := certtest.New(t, ""), t.TempDir()
+	files := certtest.Write(t, t.TempDir(), authority.Server(t))
+	settings := listen.Defaults()
+	settings.Listen, settings.TLS.CertFile, settings.TLS.KeyFile = "127.0.0.1:0", files.Cert, files.Key
+	l, err := listen.Open(t.Context(), "broker", settings, listen.WithClients(w.bundles))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- l.Serve(ctx, b.Handler(), time.Second) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	client, ca := certtest.Write(t, dir, w.authority.Client(t, spiffeID)), filepath.Join(dir, "ca.pem")
+	certtest.WriteFile(t, ca, authority.PEM())
+	cert := creds.Caller{CertFile: client.Cert, KeyFile: client.Key, CAFile: ca, Integration: orders, Connector: sink}
+	for what, c := range map[string]struct {
+		url string
+		as  creds.Caller
+	}{
+		"an issuer's token":            {plain.URL, creds.Caller{Token: secret.New(w.jwt(nil)), Integration: orders, Connector: sink}},
+		"an issuer's token over https": {l.URL(), creds.Caller{Token: secret.New(w.jwt(nil)), Integration: orders, Connector: sink, CAFile: ca}},
+		"a certificate":                {l.URL(), cert},
+	} {
+		if got, err := creds.Fetch(t.Context(), c.url+creds.Path+"?format=container", c.as); err != nil || !strings.Contains(string(got), "SessionToken") {
+			t.Errorf("%s: got %s, %v", what, got, err)
+		}
+	}
+	other := cert
+	other.Connector = "another"
+	_, err = creds.Fetch(t.Context(), l.URL()+creds.Path, other)
+	wantCode(t, "a certificate of another binding", err, integration.CodeUnauthenticated)
+	for what, spoil := range map[string]func(*creds.Caller){
+		"no key":                  func(c *creds.Caller) { c.KeyFile = filepath.Join(dir, "none") },
+		"no authorities":          func(c *creds.Caller) { c.CAFile = filepath.Join(dir, "none") },
+		"no certificates in them": func(c *creds.Caller) { c.CAFile = client.Key },
+	} {
+		wrong := cert
+		spoil(&wrong)
+		if _, err := creds.Fetch(t.Context(), l.URL()+creds.Path, wrong); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
 }
 
 func TestFetchTriesAgainWhenThatMayHelp(t *testing.T) {
@@ -75,7 +133,7 @@ func TestFetchTriesAgainWhenThatMayHelp(t *testing.T) {
 				_, _ = w.Write([]byte(`{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":"2030-01-01T00:00:00Z"}`))
 			}))
 			t.Cleanup(server.Close)
-			got, err := creds.Fetch(t.Context(), server.URL, secret.New("token"))
+			got, err := creds.Fetch(t.Context(), server.URL, creds.Caller{Token: secret.New("token")})
 			if asked.Load() != c.tries {
 				t.Errorf("asked %d times, want %d", asked.Load(), c.tries)
 			}
@@ -100,7 +158,7 @@ func TestFetchGoesOnUntilItsCallersDeadline(t *testing.T) {
 	t.Cleanup(server.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	_, err := creds.Fetch(ctx, server.URL, secret.New("token"))
+	_, err := creds.Fetch(ctx, server.URL, creds.Caller{Token: secret.New("token")})
 	wantCode(t, "at the end", err, integration.CodeUnavailable)
 	if deadline, _ := ctx.Deadline(); time.Until(deadline) > 400*time.Millisecond {
 		t.Error("gave up at once")
@@ -113,7 +171,7 @@ func TestFetchShowsTheTokenToNobodyElse(t *testing.T) {
 		"http://broker.example.com/v1/credentials", "http://10.0.0.1/", "ftp://localhost/", "broker:8080", "", "http://", "://",
 		"http://localhost.example.com/",
 	} {
-		if _, err := creds.Fetch(t.Context(), address, secret.New("token")); err == nil {
+		if _, err := creds.Fetch(t.Context(), address, creds.Caller{Token: secret.New("token")}); err == nil {
 			t.Errorf("%q was asked", address)
 		} else if strings.Contains(err.Error(), "token\"") {
 			t.Errorf("%q: the error shows the token: %v", address, err)

@@ -112,11 +112,14 @@ func (b *Broker) wanted(reader *plan, s *slot) bool {
 	return err == nil && r.Key() == s.key
 }
 
-// opens returns the binding that the token of p still opens, if it does.
+// opens returns the binding that the token of p still opens, if it does; a workload's plan is open to any workload.
 func (b *Broker) opens(p *plan) (events.Binding, bool) {
 	binding, ok := b.bindings.Binding(p.binding.Integration.ID, p.binding.Connector)
 	if !ok {
 		return events.Binding{}, false
+	}
+	if p.token.Hash == "" {
+		return binding, len(binding.Grant().Workloads) > 0
 	}
 	token, ok := binding.Grant().Token(p.token.Hash)
 	return binding, ok && token.Alive(time.Now())

@@ -119,8 +119,8 @@ func (b *Broker) handOver(reader *plan, s *slot) bool {
 	if r, err := b.recipe(binding); err != nil || !r.succeeds(s) {
 		return false
 	}
-	token, _ := binding.Grant().Token(reader.token.Hash)
-	p, err := b.plan(reader.hash, token, binding, reader)
+	token, _ := binding.Grant().Token(reader.token.Hash) // none for a workload's plan
+	p, err := b.plan(asker{binding: binding, hash: reader.hash, token: token, plan: reader})
 	if err == nil && p.slot.session.Load() == s.session.Load() {
 		p.slot.reader.Store(p) // it was read since it was issued
 	}

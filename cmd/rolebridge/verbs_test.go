@@ -1,11 +1,13 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +17,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/api/apitest"
 	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/internal/certtest"
 )
 
 func file(t *testing.T, name, text string) string {
@@ -154,6 +157,40 @@ func TestCredentialsAreThoseOfACredentialProcess(t *testing.T) {
 	c.want(t, 2, "credentials")
 	c.want(t, 2, "credentials", "--token-file", file(t, "token", "token"), "--patience", "2h")
 	(&cli{}).want(t, 2, "credentials")
+}
+
+func TestAWorkloadsCredentialsNameTheirBinding(t *testing.T) {
+	t.Parallel()
+	authority := certtest.New(t, "prod.example.com")
+	broker := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown := r.Header.Get("Authorization")
+		if len(r.TLS.PeerCertificates) > 0 {
+			shown += r.TLS.PeerCertificates[0].URIs[0].String()
+		}
+		if got := shown + " " + r.URL.RawQuery; got != "ey.a.b connector=lcc-1&integration=cspi-1" && got != "spiffe://prod.example.com/x connector=lcc-1&integration=cspi-1" {
+			t.Errorf("the broker was shown %q", got)
+		}
+		_, _ = w.Write([]byte(`{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":"2030-01-01T00:00:00Z"}`))
+	}))
+	broker.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, Certificates: []tls.Certificate{authority.Server(t)}, MinVersion: tls.VersionTLS12}
+	broker.StartTLS()
+	defer broker.Close()
+	c := &cli{env: map[string]string{creds.EnvURL: broker.URL}}
+	token, client := file(t, "token", "ey.a.b"), certtest.Write(t, t.TempDir(), authority.Client(t, "spiffe://prod.example.com/x"))
+	binding := []string{"credentials", "--integration", "cspi-1", "--connector", "lcc-1", "--ca-file", file(t, "ca.pem", string(authority.PEM()))}
+	with := func(more ...string) []string { return append(slices.Clone(binding), more...) }
+	c.want(t, 0, with("--token-file", token)...)
+	c.want(t, 0, with("--client-cert", client.Cert, "--client-key", client.Key)...)
+	c.env[creds.EnvToken] = "of the environment, which a certificate goes before when it is asked for"
+	c.want(t, 0, with("--client-cert", client.Cert, "--client-key", client.Key)...)
+	for _, wrong := range [][]string{
+		with("--client-cert", client.Cert), with("--client-key", client.Key),
+		with("--client-cert", client.Cert, "--client-key", client.Key, "--token-file", token),
+		{"credentials", "--token-file", token, "--integration", "cspi-1"}, {"credentials", "--token-file", token, "--connector", "lcc-1"},
+		{"credentials", "--client-cert", client.Cert, "--client-key", client.Key},
+	} {
+		c.want(t, 2, wrong...)
+	}
 }
 
 func TestTopicsAreMadeAndDriftIsReported(t *testing.T) {

@@ -74,7 +74,7 @@ func Open(ctx context.Context, part string, s Settings, with ...Option) (*Listen
 	if err != nil {
 		return nil, fmt.Errorf("%s.listen: %w", part, err)
 	}
-	if at, err := netip.ParseAddrPort(on.Addr().String()); !s.TLS.enabled() && !s.InsecureListen && (err != nil || !staysHere(at.Addr())) {
+	if at, err := netip.ParseAddrPort(on.Addr().String()); !s.TLS.enabled() && !s.InsecureListen && (err != nil || !StaysHere(at.Addr())) {
 		return nil, errors.Join(s.exposed(part, on.Addr().String()), on.Close())
 	}
 	l.on = bounded(on, s.Limits, l.Sources(), l.counts)

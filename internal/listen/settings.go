@@ -67,8 +67,8 @@ var plain = []netip.Addr{
 	netip.MustParseAddr("169.254.170.2"), netip.MustParseAddr("169.254.170.23"), netip.MustParseAddr("fd00:ec2::23"),
 }
 
-// staysHere reports whether what is said to this address does not leave the machine.
-func staysHere(a netip.Addr) bool {
+// StaysHere reports whether what is said to this address does not leave the machine, so that SDKs accept plain HTTP there.
+func StaysHere(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	return a.IsLoopback() || slices.Contains(plain, a)
 }
@@ -88,7 +88,7 @@ func (s Settings) Validate(part string) error {
 	switch addr, unknown := netip.ParseAddr(host); {
 	case err != nil || port == "":
 		fault("listen", fmt.Sprintf("%q", s.Listen), "host:port")
-	case s.TLS.enabled() || s.InsecureListen || host == "localhost" || unknown == nil && staysHere(addr):
+	case s.TLS.enabled() || s.InsecureListen || host == "localhost" || unknown == nil && StaysHere(addr):
 	default:
 		faults = append(faults, s.exposed(part, s.Listen))
 	}

@@ -15,7 +15,9 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/audit"
 	"github.com/rolebridge/rolebridge/creds/hint"
+	"github.com/rolebridge/rolebridge/creds/identity"
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/workers/lifecycle"
 )
@@ -137,17 +139,32 @@ func (a *App) broker(ctx context.Context, table *events.Table) error {
 	if err != nil {
 		return err
 	}
-	b, err := creds.New(a.config.Broker.Config, table, store, creds.FromAWS(client),
-		creds.WithLog(a.log), creds.WithMetrics(a.reg), creds.WithTrail(trail), creds.OnRefused(hints.Refused))
+	tokens, err := identity.New(a.config.Broker.OIDC, a.log, a.reg)
+	if err != nil {
+		return err
+	}
+	a.work("identity", tokens.Run)
+	options := []creds.Option{
+		creds.WithLog(a.log), creds.WithMetrics(a.reg), creds.WithTrail(trail), creds.OnRefused(hints.Refused), creds.WithTokens(tokens),
+	}
+	var clients []listen.Option
+	if len(a.config.Broker.SPIFFE) > 0 {
+		bundles, err := a.bundles()
+		if err != nil {
+			return err
+		}
+		options, clients = append(options, creds.WithCertificates(bundles)), append(clients, listen.WithClients(bundles))
+	}
+	l, err := a.listen(ctx, "broker", a.config.Broker.Settings, clients...)
+	if err != nil {
+		return err
+	}
+	b, err := creds.New(a.config.Broker.Config, table, store, creds.FromAWS(client), append(options, creds.WithSources(l.Sources()))...)
 	if err != nil {
 		return err
 	}
 	a.work("broker", b.Run)
 	a.operations.Handle("GET "+creds.ExplainPath, creds.NewExplainer(b, table))
-	l, err := a.listen(ctx, "broker", a.config.Broker.Settings)
-	if err != nil {
-		return err
-	}
 	a.front("broker", l, b.Handler())
 	return nil
 }
@@ -165,6 +182,25 @@ func (a *App) hints() (*hint.Teller, error) {
 	}
 	a.work("hints", teller.Run)
 	return teller, nil
+}
+
+// bundles are the authorities of workloads' certificates, as their files say.
+func (a *App) bundles() (*identity.Bundles, error) {
+	bundles, err := identity.OpenBundles(a.config.Broker.SPIFFE)
+	if err != nil {
+		return nil, err
+	}
+	a.work("trust bundles", func(ctx context.Context) error {
+		bundles.Run(ctx, a.config.Broker.TLS.ReloadEvery, func(err error) {
+			if err != nil {
+				a.log.ErrorContext(ctx, "trust bundles not reloaded; those before stay", "error", err)
+				return
+			}
+			a.log.InfoContext(ctx, "trust bundles reloaded")
+		})
+		return nil
+	})
+	return bundles, nil
 }
 
 // trail is where the broker notes who was given what.

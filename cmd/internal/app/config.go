@@ -15,6 +15,7 @@ import (
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/audit"
+	"github.com/rolebridge/rolebridge/creds/identity"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/kafka"
 	"github.com/rolebridge/rolebridge/internal/listen"
@@ -149,6 +150,10 @@ type BrokerConfig struct {
 	listen.Settings `koanf:",squash"`
 	// KeysetFile is the tink keyset (JSON) that seals sessions in Redis.
 	KeysetFile string `koanf:"keyset_file"`
+	// OIDC says how issuers of workloads' tokens are asked.
+	OIDC identity.Config `koanf:"oidc"`
+	// SPIFFE lists the authorities of workloads' certificates, by trust domain. It needs TLS.
+	SPIFFE []identity.Bundle `koanf:"spiffe"`
 }
 
 // Telemetry is what a process shows of itself.
@@ -186,7 +191,7 @@ func Defaults() Config {
 		Lifecycle:  lifecycle.Defaults(),
 		Mapping:    mapping.Defaults(),
 		Trust:      trust.Defaults(),
-		Broker:     BrokerConfig{Config: creds.Defaults(), Settings: at("127.0.0.1:8081")},
+		Broker:     BrokerConfig{Config: creds.Defaults(), Settings: at("127.0.0.1:8081"), OIDC: identity.Defaults()},
 		Audit:      audit.Defaults(),
 		DryRun:     DryRun{Settings: at("")},
 		Telemetry:  Telemetry{Listen: "127.0.0.1:9090"},
@@ -239,7 +244,10 @@ func (c Config) Validate(roles []Role) error {
 		faults = append(faults, errors.New("dry_run.token_file: empty: want a file with the text that api and trust worker both know"))
 	}
 	if plays(Broker) {
-		faults = append(faults, c.Broker.Config.Validate(), c.Broker.Settings.Validate("broker"), c.Audit.Validate())
+		faults = append(faults, c.Broker.Config.Validate(), c.Broker.Settings.Validate("broker"), c.Broker.OIDC.Validate(), c.Audit.Validate())
+		if len(c.Broker.SPIFFE) > 0 && c.Broker.TLS.CertFile == "" {
+			faults = append(faults, errors.New("broker.spiffe: without broker.tls: want a certificate for the listener: clients show theirs over TLS only"))
+		}
 		if c.Redis.Address != "" {
 			faults = append(faults, c.Redis.Validate())
 		}
