@@ -63,9 +63,14 @@ type AuditDropped struct {
 	Since time.Time `json:"since"`
 }
 
-func (CredentialsIssued) Type() string  { return "credentials.issued" }
+// Type implements [Note].
+func (CredentialsIssued) Type() string { return "credentials.issued" }
+
+// Type implements [Note].
 func (CredentialsRefused) Type() string { return "credentials.refused" }
-func (AuditDropped) Type() string       { return "audit.dropped" }
+
+// Type implements [Note].
+func (AuditDropped) Type() string { return "audit.dropped" }
 
 // AuditRecord writes an audit record. source is [SourceBroker], or a path below it.
 func (c *Codec) AuditRecord(source string, a Audit) (*kgo.Record, error) {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"time"
 
 	"github.com/rolebridge/rolebridge/events"
@@ -20,24 +21,24 @@ type refusal struct {
 const maxRefusals = 10_000
 
 // fold counts a refusal in the present window.
-func (t *Trail) fold(a events.Audit, r events.CredentialsRefused) {
+func (t *Trail) fold(ctx context.Context, a events.Audit, r events.CredentialsRefused) {
 	key := refusal{a.Organization, a.Integration, r.Connector, r.Code, r.Message}
 	if have, ok := t.refusals[key]; ok {
 		have.Count++
 		return
 	}
 	if len(t.refusals) >= maxRefusals {
-		t.endRefusals()
+		t.endRefusals(ctx)
 	}
 	r.Count, r.Since = 1, a.Time
 	t.refusals[key] = &r
 }
 
 // endRefusals writes the refusals of the window.
-func (t *Trail) endRefusals() {
+func (t *Trail) endRefusals(ctx context.Context) {
 	now := time.Now()
 	for key, r := range t.refusals {
-		t.write(events.Audit{Organization: key.organization, Integration: key.integration, Time: now, Note: *r}, r.Count)
+		t.write(ctx, events.Audit{Organization: key.organization, Integration: key.integration, Time: now, Note: *r}, r.Count)
 	}
 	clear(t.refusals)
 }

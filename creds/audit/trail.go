@@ -115,50 +115,51 @@ const stopBudget = 2 * time.Second
 func (t *Trail) Run(ctx context.Context) error {
 	window := time.NewTicker(t.cfg.Window)
 	defer window.Stop()
+	records := context.WithoutCancel(ctx) // what was noted is written after a stop too
 	for {
 		select {
 		case a := <-t.queue:
-			t.take(a)
+			t.take(records, a)
 		case now := <-window.C:
-			t.endWindow(now)
+			t.endWindow(records, now)
 		case <-ctx.Done():
-			t.drain()
+			t.drain(records)
 			return nil
 		}
 	}
 }
 
 // drain writes what is there at the end.
-func (t *Trail) drain() {
+func (t *Trail) drain(ctx context.Context) {
 	for len(t.queue) > 0 {
-		t.take(<-t.queue)
+		t.take(ctx, <-t.queue)
 	}
-	t.endWindow(time.Now())
-	ctx, cancel := context.WithTimeout(context.Background(), stopBudget)
+	t.endWindow(ctx, time.Now())
+	ctx, cancel := context.WithTimeout(ctx, stopBudget)
 	defer cancel()
 	if err := t.client.Flush(ctx); err != nil {
-		t.log.Warn("audit records are lost", "records", t.client.BufferedProduceRecords(), "error", err)
+		t.log.WarnContext(ctx, "audit records are lost", "records", t.client.BufferedProduceRecords(), "error", err)
 	}
 }
 
 // take writes a note, or folds it into the window when it is a refusal.
-func (t *Trail) take(a events.Audit) {
+func (t *Trail) take(ctx context.Context, a events.Audit) {
 	if r, ok := a.Note.(events.CredentialsRefused); ok {
-		t.fold(a, r)
+		t.fold(ctx, a, r)
 		return
 	}
-	t.write(a, 1)
+	t.write(ctx, a, 1)
 }
 
 // write hands a record that stands for n notes to the client.
-func (t *Trail) write(a events.Audit, n int64) {
+func (t *Trail) write(ctx context.Context, a events.Audit, n int64) {
 	record, err := t.codec.AuditRecord(t.source, a)
 	if err != nil {
 		t.log.Error("an audit record cannot be written", "type", a.Note.Type(), "error", err)
 		t.lose(n, a.Time)
 		return
 	}
-	t.client.TryProduce(context.Background(), record, func(_ *kgo.Record, err error) {
+	t.client.TryProduce(ctx, record, func(_ *kgo.Record, err error) {
 		if err != nil {
 			t.lose(n, a.Time)
 			return
@@ -168,21 +169,21 @@ func (t *Trail) write(a events.Audit, n int64) {
 }
 
 // endWindow writes the refusals of the window, and how much was lost so far.
-func (t *Trail) endWindow(now time.Time) {
-	t.endRefusals()
+func (t *Trail) endWindow(ctx context.Context, now time.Time) {
+	t.endRefusals(ctx)
 	if n, since := t.gap.take(); n > 0 {
-		t.tell(n, since, now)
+		t.tell(ctx, n, since, now)
 	}
 }
 
 // tell writes that n notes are lost.
-func (t *Trail) tell(n int64, since, now time.Time) {
+func (t *Trail) tell(ctx context.Context, n int64, since, now time.Time) {
 	record, err := t.codec.AuditRecord(t.source, events.Audit{Time: now, Note: events.AuditDropped{Count: n, Since: since}})
 	if err != nil {
 		t.log.Error("the gap in the audit trail cannot be written", "error", err)
 		return
 	}
-	t.client.TryProduce(context.Background(), record, func(_ *kgo.Record, err error) {
+	t.client.TryProduce(ctx, record, func(_ *kgo.Record, err error) {
 		if err != nil {
 			t.gap.add(n, since) // told with the next window
 			return

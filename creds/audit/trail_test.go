@@ -82,10 +82,11 @@ func cluster(t *testing.T) *kfake.Cluster {
 }
 
 // next reads records until enough say they have what they look for.
-func (s *site) next(enough func(events.Audit) bool) (all []events.Audit) {
+func (s *site) next(enough func(events.Audit) bool) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), bound)
 	defer cancel()
+	var all []events.Audit
 	for {
 		fetches := s.to.PollFetches(ctx)
 		if err := ctx.Err(); err != nil {
@@ -98,7 +99,7 @@ func (s *site) next(enough func(events.Audit) bool) (all []events.Audit) {
 			}
 			all = append(all, a)
 			if enough(a) {
-				return all
+				return
 			}
 		}
 	}
