@@ -47,7 +47,7 @@ func newReplica(ctx context.Context, n int, program, dir string, s *site, sts, r
 	}
 	keyset := filepath.Join(dir, "keyset.json")
 	if _, err := os.Stat(keyset); err != nil {
-		if err := creds.WriteKeyset(keyset); err != nil {
+		if err := creds.WriteKeyset(ctx, keyset); err != nil {
 			return r, err
 		}
 	}

@@ -186,7 +186,7 @@ func newProcessWorld(t *testing.T) *processWorld {
 	server := httptest.NewServer(http.HandlerFunc(w.assume))
 	t.Cleanup(server.Close)
 	w.of = brokerSettings{w.server.Address(), filepath.Join(t.TempDir(), "keyset"), server.URL, w.token.Reveal()}
-	must(t, creds.WriteKeyset(w.of.Keyset))
+	must(t, creds.WriteKeyset(t.Context(), w.of.Keyset))
 	var err error
 	w.sealer, err = creds.OpenSealer(w.of.Keyset)
 	must(t, err)

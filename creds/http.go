@@ -184,7 +184,8 @@ func (b *Broker) fail(w http.ResponseWriter, r *http.Request, err error) {
 // unauthenticated answers whoever has not proved a binding: all alike, and more slowly asked for when one source fails often.
 func (b *Broker) unauthenticated(w http.ResponseWriter, r *http.Request) {
 	from := b.sources.Of(r)
-	over := func() { b.log.WarnContext(r.Context(), "too many failed attempts", "source", from.String()) }
+	ctx := r.Context()
+	over := func() { b.log.WarnContext(ctx, "too many failed attempts", "source", from.String()) }
 	if !b.attempts.failed(from, time.Now(), over) {
 		answer(w, http.StatusUnauthorized, unauthenticated)
 		return

@@ -150,6 +150,6 @@ func (f KeysetFile) write(ctx context.Context, handle *keyset.Handle, place func
 }
 
 // WriteKeyset is [KeysetFile.Create] in the clear.
-func WriteKeyset(path string) error {
-	return KeysetFile{Path: path}.Create(context.Background())
+func WriteKeyset(ctx context.Context, path string) error {
+	return KeysetFile{Path: path}.Create(ctx)
 }

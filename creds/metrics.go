@@ -125,10 +125,10 @@ func (m *metrics) read(level Level, err error, took time.Duration) {
 
 // authenticated counts an attempt; keys that cannot be had, and callers that went away, are neither proof nor refusal.
 func (m *metrics) authenticated(w way, err error) {
-	switch of := m.asked[w]; err {
-	case nil:
+	switch of := m.asked[w]; {
+	case err == nil:
 		of.ok.Inc()
-	case errUnauthenticated:
+	case errors.Is(err, errUnauthenticated):
 		of.refused.Inc()
 	default:
 		of.unavailable.Inc()

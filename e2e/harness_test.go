@@ -98,7 +98,7 @@ func newWorld(t *testing.T) *world {
 	w.topics = events.Topics{Prefix: "e2e.", Partitions: 4}
 	w.must(os.WriteFile(filepath.Join(w.dir, "keys.yaml"), fmt.Appendf(nil,
 		"keys:\n  - {key: %s, secret: %s, organization: %s, principal: %s}\n", apiKey, apiSecret, organization, administrator), 0o600))
-	w.must(creds.WriteKeyset(filepath.Join(w.dir, "keyset.json")))
+	w.must(creds.WriteKeyset(w.ctx, filepath.Join(w.dir, "keyset.json")))
 	var err error
 	w.codec, err = events.NewCodec(w.topics)
 	w.must(err)

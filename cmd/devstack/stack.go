@@ -177,7 +177,7 @@ func customerPermissions() (string, error) {
 
 func (s *stack) buildRoles(ctx context.Context) error {
 	keyset := s.folder.file("keyset.json")
-	if err := creds.WriteKeyset(keyset); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := creds.WriteKeyset(ctx, keyset); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	keys := s.folder.file("keys.yaml")

@@ -186,7 +186,8 @@ func TestAWorkloadsCredentialsNameTheirBinding(t *testing.T) {
 	for _, wrong := range [][]string{
 		with("--client-cert", client.Cert), with("--client-key", client.Key),
 		with("--client-cert", client.Cert, "--client-key", client.Key, "--token-file", token),
-		{"credentials", "--token-file", token, "--integration", "cspi-1"}, {"credentials", "--token-file", token, "--connector", "lcc-1"},
+		{"credentials", "--token-file", token, "--integration", "cspi-1"},
+		{"credentials", "--token-file", token, "--connector", "lcc-1"},
 		{"credentials", "--client-cert", client.Cert, "--client-key", client.Key},
 	} {
 		c.want(t, 2, wrong...)

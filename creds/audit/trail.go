@@ -155,7 +155,7 @@ func (t *Trail) take(ctx context.Context, a events.Audit) {
 func (t *Trail) write(ctx context.Context, a events.Audit, n int64) {
 	record, err := t.codec.AuditRecord(t.source, a)
 	if err != nil {
-		t.log.Error("an audit record cannot be written", "type", a.Note.Type(), "error", err)
+		t.log.ErrorContext(ctx, "an audit record cannot be written", "type", a.Note.Type(), "error", err)
 		t.lose(n, a.Time)
 		return
 	}
@@ -180,7 +180,7 @@ func (t *Trail) endWindow(ctx context.Context, now time.Time) {
 func (t *Trail) tell(ctx context.Context, n int64, since, now time.Time) {
 	record, err := t.codec.AuditRecord(t.source, events.Audit{Time: now, Note: events.AuditDropped{Count: n, Since: since}})
 	if err != nil {
-		t.log.Error("the gap in the audit trail cannot be written", "error", err)
+		t.log.ErrorContext(ctx, "the gap in the audit trail cannot be written", "error", err)
 		return
 	}
 	t.client.TryProduce(ctx, record, func(_ *kgo.Record, err error) {
@@ -188,6 +188,6 @@ func (t *Trail) tell(ctx context.Context, n int64, since, now time.Time) {
 			t.gap.add(n, since) // told with the next window
 			return
 		}
-		t.log.Warn("the audit trail has a gap: notes were dropped", "count", n, "since", since)
+		t.log.WarnContext(ctx, "the audit trail has a gap: notes were dropped", "count", n, "since", since)
 	})
 }

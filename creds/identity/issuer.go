@@ -97,11 +97,11 @@ func (s *issuers) key(
 	now := time.Now()
 	keys := s.believed(is, now)
 	if k := keys.find(header); k != nil {
-		s.freshen(is, keys, o, now)
+		s.freshen(is, keys, o, now) //nolint:contextcheck // a fetch outlives who starts it
 		return k, is, nil
 	}
-	f := s.begin(is, o, now)
-	if f == nil { // asked lately, or too much is asked
+	f := s.begin(is, o, now) //nolint:contextcheck // likewise
+	if f == nil {            // asked lately, or too much is asked
 		if keys == nil {
 			return nil, nil, ErrUnavailable
 		}
@@ -123,10 +123,10 @@ func (s *issuers) key(
 }
 
 // still reports whether a key has not been withdrawn. While the issuer cannot be asked it has not.
-func (s *issuers) still(is *issuer, print string, o integration.OrganizationID, now time.Time) bool {
+func (s *issuers) still(is *issuer, thumbprint string, o integration.OrganizationID, now time.Time) bool {
 	keys := is.keys.Load()
 	s.freshen(is, keys, o, now)
-	_, ok := keys.prints[print]
+	_, ok := keys.prints[thumbprint]
 	return ok
 }
 

@@ -108,8 +108,8 @@ func (b *Bundles) ID(chain []*x509.Certificate, now time.Time) (string, error) {
 	if len(chain) == 0 {
 		return "", ErrRefused
 	}
-	set, print := b.set.Get(), sha256.Sum256(chain[0].Raw)
-	if known, ok := b.verified.Get(print); ok && known.by == set && now.Before(known.until) {
+	set, thumbprint := b.set.Get(), sha256.Sum256(chain[0].Raw)
+	if known, ok := b.verified.Get(thumbprint); ok && known.by == set && now.Before(known.until) {
 		return known.id, nil
 	}
 	id, chains, err := x509svid.Verify(chain, set, x509svid.WithTime(now))
@@ -122,6 +122,6 @@ func (b *Bundles) ID(chain []*x509.Certificate, now time.Time) (string, error) {
 			until = c.NotAfter
 		}
 	}
-	b.verified.Add(print, verified{id.String(), set, until})
+	b.verified.Add(thumbprint, verified{id.String(), set, until})
 	return id.String(), nil
 }

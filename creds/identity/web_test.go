@@ -13,8 +13,8 @@ import (
 	"github.com/rolebridge/rolebridge/creds/identity"
 )
 
-// real is a verifier that may ask an issuer on loopback.
-func real(t *testing.T, change ...func(*identity.Config)) (*identity.Verifier, *credstest.Issuer, *bytes.Buffer) {
+// genuine is a verifier that may ask an issuer on loopback.
+func genuine(t *testing.T, change ...func(*identity.Config)) (*identity.Verifier, *credstest.Issuer, *bytes.Buffer) {
 	t.Helper()
 	i := credstest.NewIssuer()
 	t.Cleanup(i.Close)
@@ -31,7 +31,7 @@ func real(t *testing.T, change ...func(*identity.Config)) (*identity.Verifier, *
 
 func TestKeysAreFetchedWhereTheIssuerSaysTheyAre(t *testing.T) {
 	t.Parallel()
-	v, i, log := real(t)
+	v, i, log := genuine(t)
 	want(t, "a token", prove(t.Context(), v, acme, i.Token(i.Claims(audience, subject)), wanted(i.URL)), nil)
 	if log.Len() > 0 {
 		t.Errorf("logged: %s", log)
@@ -40,7 +40,7 @@ func TestKeysAreFetchedWhereTheIssuerSaysTheyAre(t *testing.T) {
 
 func TestAnIssuerThatIsNotPublicIsNotAsked(t *testing.T) {
 	t.Parallel()
-	v, i, log := real(t, func(c *identity.Config) { c.AllowNetworks = nil })
+	v, i, log := genuine(t, func(c *identity.Config) { c.AllowNetworks = nil })
 	want(t, "an issuer on loopback", prove(t.Context(), v, acme, i.Token(i.Claims(audience, subject)), wanted(i.URL)), identity.ErrUnavailable)
 	byName := strings.Replace(i.URL, "127.0.0.1", "localhost", 1)
 	said := i.Claims(audience, subject)
@@ -80,7 +80,7 @@ func TestAMaliciousIssuerGetsNowhere(t *testing.T) {
 	}{
 		"a redirect": {func(string) http.HandlerFunc {
 			return func(w http.ResponseWriter, r *http.Request) {
-				http.Redirect(w, r, victim.URL+r.URL.Path, http.StatusFound)
+				http.Redirect(w, r, victim.URL+r.URL.Path, http.StatusFound) //nolint:gosec // what must not be followed
 			}
 		}, "answered 302"},
 		"a document without end": {func(string) http.HandlerFunc {
@@ -115,7 +115,7 @@ func TestAMaliciousIssuerGetsNowhere(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			v, i, log := real(t, func(c *identity.Config) { c.Timeout = 500 * time.Millisecond })
+			v, i, log := genuine(t, func(c *identity.Config) { c.Timeout = 500 * time.Millisecond })
 			i.Spoil(c.spoil(i.URL))
 			want(t, what, prove(t.Context(), v, acme, i.Token(i.Claims(audience, subject)), wanted(i.URL)), identity.ErrUnavailable)
 			if !strings.Contains(log.String(), c.says) {
@@ -130,7 +130,7 @@ func TestAMaliciousIssuerGetsNowhere(t *testing.T) {
 
 func TestAnIssuersCertificateHasToBeTrusted(t *testing.T) {
 	t.Parallel()
-	v, i, log := real(t, func(c *identity.Config) { c.CAFile = "" })
+	v, i, log := genuine(t, func(c *identity.Config) { c.CAFile = "" })
 	want(t, "an unknown authority", prove(t.Context(), v, acme, i.Token(i.Claims(audience, subject)), wanted(i.URL)), identity.ErrUnavailable)
 	if !strings.Contains(log.String(), "unknown authority") {
 		t.Errorf("the log says %s", log)
@@ -139,7 +139,7 @@ func TestAnIssuersCertificateHasToBeTrusted(t *testing.T) {
 
 func TestAStopEndsFetches(t *testing.T) {
 	t.Parallel()
-	v, i, _ := real(t, func(c *identity.Config) { c.Timeout = 30 * time.Second })
+	v, i, _ := genuine(t, func(c *identity.Config) { c.Timeout = 30 * time.Second })
 	i.Spoil(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

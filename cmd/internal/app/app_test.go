@@ -34,7 +34,7 @@ func everything(t *testing.T, changes ...func(*app.Config)) *app.App {
 	if err := os.WriteFile(keys, []byte("keys: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := creds.WriteKeyset(keyset); err != nil {
+	if err := creds.WriteKeyset(t.Context(), keyset); err != nil {
 		t.Fatal(err)
 	}
 	c := app.Defaults()

@@ -73,7 +73,7 @@ func read(env func(string) string) (s settings, err error) {
 }
 
 func (s settings) apply(ctx context.Context, log *slog.Logger) error {
-	if err := creds.WriteKeyset(s.file("keyset.json")); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := creds.WriteKeyset(ctx, s.file("keyset.json")); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if err := s.writeKey(); err != nil {
