@@ -37,6 +37,7 @@ type ControlPlane struct {
 	trust   func(integration.TrustAsked) integration.Report
 	sent    []integration.Command
 	prover  dryrun.Prover
+	ahead   time.Duration // of the clock by which is decided
 }
 
 // New returns a control plane without organizations, whose workers find everything in order.
@@ -72,6 +73,13 @@ func (c *ControlPlane) Do(t testing.TB, o integration.OrganizationID, actor inte
 	if r, _ := c.Answer(o, integration.Asker{Source: cmd.Source, ID: cmd.ID}); r.Refusal != nil {
 		t.Fatalf("%s: %v", ask.Type(), r.Refusal)
 	}
+}
+
+// Later moves the clock by which is decided on by d.
+func (c *ControlPlane) Later(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
 }
 
 // Silent takes commands from now on without deciding them.
@@ -144,7 +152,7 @@ func (c *ControlPlane) Finding(o integration.OrganizationID, id integration.ID, 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.state(o)
-	c.apply(s, integration.DecideResult(s, integration.Result{Organization: o, Integration: id, Attempt: attempt, Finding: found}, inputs()))
+	c.apply(s, integration.DecideResult(s, integration.Result{Organization: o, Integration: id, Attempt: attempt, Finding: found}, c.inputs()))
 	c.publish()
 }
 
@@ -167,7 +175,7 @@ func (c *ControlPlane) Send(_ context.Context, cmd integration.Command) error {
 		return nil
 	}
 	s := c.state(cmd.Organization)
-	decided, err := integration.Decide(s, cmd, inputs())
+	decided, err := integration.Decide(s, cmd, c.inputs())
 	if err != nil {
 		return nil // answered before: lifecycle drops such a command, too
 	}
@@ -203,7 +211,7 @@ func (c *ControlPlane) apply(s *integration.State, list []integration.Event) {
 			}
 		}
 		if result.Finding != nil {
-			list = append(list, integration.DecideResult(s, result, inputs())...)
+			list = append(list, integration.DecideResult(s, result, c.inputs())...)
 		}
 	}
 }
@@ -224,12 +232,12 @@ func (c *ControlPlane) publish() {
 	c.changed = make(chan struct{})
 }
 
-func inputs() integration.Inputs {
+func (c *ControlPlane) inputs() integration.Inputs {
 	var raw [16]byte
 	_, _ = rand.Read(raw[:])
 	h := hex.EncodeToString(raw[:])
 	return integration.Inputs{
-		Now: time.Now().UTC(), Jitter: 0.5, SessionPolicy: scope.Policy,
+		Now: time.Now().Add(c.ahead).UTC(), Jitter: 0.5, SessionPolicy: scope.Policy,
 		ID:         integration.ID(integration.IDPrefix + strings.ToLower(rand.Text()[:8])),
 		ExternalID: fmt.Sprintf("%s-%s-4%s-a%s-%s", h[:8], h[8:12], h[13:16], h[17:20], h[20:]),
 	}

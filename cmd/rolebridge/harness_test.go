@@ -41,6 +41,31 @@ func (c *cli) run(t *testing.T, args ...string) result {
 	return result{code, out.String(), err.String()}
 }
 
+// runSaying runs a command line, and closes said once it has printed a line of progress on standard error.
+func (c *cli) runSaying(t *testing.T, said chan struct{}, args ...string) result {
+	t.Helper()
+	var out bytes.Buffer
+	err := saying{said: said}
+	code := run(t.Context(), args, streams{
+		in: strings.NewReader(c.stdin), out: &out, err: &err, env: func(name string) string { return c.env[name] },
+	})
+	return result{code, out.String(), err.String()}
+}
+
+// saying is a standard error of which somebody is told that trust was spoken of.
+type saying struct {
+	bytes.Buffer
+	said chan struct{}
+}
+
+func (s *saying) Write(text []byte) (int, error) {
+	if s.said != nil && bytes.Contains(text, []byte("; trust ")) {
+		close(s.said)
+		s.said = nil
+	}
+	return s.Buffer.Write(text)
+}
+
 // want runs a command line and compares the exit code.
 func (c *cli) want(t *testing.T, code int, args ...string) result {
 	t.Helper()

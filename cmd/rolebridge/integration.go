@@ -15,7 +15,7 @@ import (
 func newIntegration(s streams) *cobra.Command {
 	c := group("provider-integration", "Manage provider integrations.",
 		newIntegrationCreate(s), newIntegrationDelete(s), newIntegrationDescribe(s), newIntegrationList(s), newIntegrationUpdate(s),
-		newIntegrationValidate(s), newIntegrationReport(s),
+		newIntegrationValidate(s), newIntegrationReport(s), newIntegrationRotate(s),
 	)
 	c.Aliases = []string{"pi"}
 	return c
@@ -55,8 +55,8 @@ func text(s *string) string {
 	return *s
 }
 
-// printIntegration prints one integration.
-func printIntegration(to io.Writer, f format, i wire.Integration) error {
+// printIntegration prints one integration, for people with its rotation under way if there is one.
+func printIntegration(to io.Writer, f format, i wire.Integration, rotation string) error {
 	s := show(i)
 	if f != human {
 		return f.document(to, s)
@@ -69,6 +69,7 @@ func printIntegration(to io.Writer, f format, i wire.Integration) error {
 		{"Status", s.Status},
 		{"IAM Role ARN", text(s.IAMRole)},
 		{"External ID", text(s.ExternalID)},
+		{"Rotation", rotation},
 		{"Customer Role ARN", text(s.Customer)},
 		{"Google Service Account", text(s.GCP)},
 		{"Customer Google Service Account", text(s.CustomerGCP)},

@@ -45,7 +45,7 @@ policy is written once and complete; then "update" adds the identity.`,
 			if i, err = call(madeReady(c.Context(), api, i)); err != nil {
 				return err
 			}
-			if err := printIntegration(s.out, out, i); err != nil {
+			if err := printIntegration(s.out, out, i, ""); err != nil {
 				return err
 			}
 			if out == human {

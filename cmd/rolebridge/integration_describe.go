@@ -21,7 +21,11 @@ func newIntegrationDescribe(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printIntegration(s.out, out, i)
+			turn, err := underWay(c.Context(), api, out, i.ID)
+			if err != nil {
+				return err
+			}
+			return printIntegration(s.out, out, i, turn)
 		},
 	}
 	l.flags(c)

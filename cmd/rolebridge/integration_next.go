@@ -31,15 +31,15 @@ func next(ctx context.Context, to io.Writer, api *client.Client, i wire.Integrat
 	if err := json.Indent(&trust, policies.FinalTrust, "", "  "); err != nil {
 		return
 	}
-	role, drafted := integration.ParseRoleARN(i.Config.Customer())
+	_, drafted := integration.ParseRoleARN(i.Config.Customer())
 	if !drafted {
 		fmt.Fprintf(to, "\nNext:\n\n1. Create a role in your AWS account with this trust policy:\n\n%s\n\n", trust.Bytes())
 		fmt.Fprintf(to, "2. Say which role it is:\n\n  $ rolebridge provider-integration update %s --environment %s --customer-role-arn <arn>\n",
 			i.ID, i.Environment.ID)
 		return
 	}
-	fmt.Fprintf(to, "\nNext:\n\n1. Save this trust policy as trust.json, and set it on your role:\n\n%s\n\n", trust.Bytes())
-	fmt.Fprintf(to, "  $ aws iam update-assume-role-policy --role-name %s --policy-document file://trust.json\n\n", role.Name)
+	fmt.Fprint(to, "\nNext:\n\n1. Save this trust policy as trust.json, and set it on your role:\n\n")
+	setTrust(to, i, policies.FinalTrust)
 	fmt.Fprintf(to, "2. Have it proved:\n\n  $ rolebridge provider-integration validate %s --environment %s --wait\n\n", i.ID, i.Environment.ID)
 	fmt.Fprintf(to, "3. Let a connector use it:\n\n  $ rolebridge connector bind %s <connector>\n", i.ID)
 }

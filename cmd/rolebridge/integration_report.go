@@ -37,7 +37,11 @@ Nothing is proved anew; "validate" does that. Exit code 0 means that trust is va
 			if err != nil {
 				return err
 			}
-			if err := printValidation(s.out, out, v); err != nil {
+			turn, err := underWay(c.Context(), api, out, v.Integration)
+			if err != nil {
+				return err
+			}
+			if err := printValidation(s.out, out, v, turn); err != nil {
 				return err
 			}
 			return proved(v)
@@ -48,7 +52,7 @@ Nothing is proved anew; "validate" does that. Exit code 0 means that trust is va
 	return c
 }
 
-func printValidation(to io.Writer, f format, v wire.Validation) error {
+func printValidation(to io.Writer, f format, v wire.Validation, rotation string) error {
 	if f != human {
 		return f.document(to, v)
 	}
@@ -70,6 +74,7 @@ func printValidation(to io.Writer, f format, v wire.Validation) error {
 		{"Platform Role", mapping},
 		{"Trust", string(v.Trust.Status)},
 		{"Last Valid", valid},
+		{"Rotation", rotation},
 		{"Credentials", credentials},
 	}
 	if v.Trust.Report != nil {

@@ -32,7 +32,7 @@ func newIntegrationUpdate(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := printIntegration(s.out, out, i); err != nil {
+			if err := printIntegration(s.out, out, i, ""); err != nil {
 				return err
 			}
 			if out == human {

@@ -61,7 +61,11 @@ platform's role that are reserved for the draft. Exit code 7 means that it could
 			if err != nil {
 				return err
 			}
-			if err := printValidation(s.out, out, v); err != nil {
+			turn, err := underWay(c.Context(), api, out, v.Integration)
+			if err != nil {
+				return err
+			}
+			if err := printValidation(s.out, out, v, turn); err != nil {
 				return err
 			}
 			return proved(v)
@@ -124,7 +128,7 @@ func (w *waiting) trust(ctx context.Context, s streams, api *client.Client, id s
 	if v, err = w.until(ctx, s.err, api, v); err != nil {
 		return err
 	}
-	if err := printValidation(s.err, human, v); err != nil {
+	if err := printValidation(s.err, human, v, ""); err != nil {
 		return err
 	}
 	return proved(v)

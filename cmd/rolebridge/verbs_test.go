@@ -383,7 +383,7 @@ func TestEveryVerbHasHelpWithAnExample(t *testing.T) {
 	t.Parallel()
 	c := &cli{}
 	for _, verb := range []string{
-		"pi create", "pi list", "pi describe", "pi update", "pi validate", "pi report", "pi delete", "connector bind", "connector unbind",
+		"pi create", "pi list", "pi describe", "pi update", "pi validate", "pi report", "pi rotate-external-id", "pi delete", "connector bind", "connector unbind",
 		"connector list", "connector describe", "connector rotate-token", "credentials", "topics apply", "organization create", "organization configure", "policy lint", "policy evaluate", "policy render",
 	} {
 		if got := c.want(t, 0, append(strings.Fields(verb), "--help")...); !strings.Contains(got.out, "Examples:") {
