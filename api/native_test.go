@@ -148,6 +148,21 @@ func TestAWrongConnectorIsNamed(t *testing.T) {
 	}
 }
 
+func TestAnExpiryThatWasNeverSetIsNoTokenWithoutEnd(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	for path, body := range map[string]string{
+		"/connectors":                `{"connector":"c","token_expires_at":"0001-01-01T00:00:00Z"}`,
+		"/connectors/c/token:rotate": `{"token_expires_at":"0001-01-01T00:00:00Z"}`,
+	} {
+		fault := request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+path, body).refused(t, http.StatusBadRequest, "invalid_request")
+		if fault.Source == nil || fault.Source.Pointer != "/token_expires_at" {
+			t.Errorf("%s: got %+v, want /token_expires_at", path, fault.Source)
+		}
+	}
+}
+
 func TestAValidationAnswersWithItsReport(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)

@@ -9,6 +9,10 @@ import (
 // made of the binding as it is needs no other proof.
 func (b *Broker) binding(p *plan, digits, token string) (events.Binding, integration.Token, bool) {
 	holders := b.bindings.Holders(digits)
+	if token == "" {
+		// Whoever binds the hash of no token at all would get everybody's requests that lack theirs.
+		holders = nil
+	}
 	if p != nil {
 		for _, h := range holders {
 			if is, ok := h.Binding(); ok && p.holds(is) {

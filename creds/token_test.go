@@ -1,12 +1,17 @@
 package creds_test
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
 // stolen binds what thieves of another organization read on Kafka of the world's token: its hash, and its proof.
@@ -81,6 +86,27 @@ func TestATokenEndsByTheClockAndItsSuccessorKeepsTheSession(t *testing.T) {
 		}
 		if n := w.cloud.Calls(customerRole); n != 1 {
 			t.Errorf("the customer's role was assumed %d times, want once", n)
+		}
+	})
+}
+
+func TestARequestWithoutATokenOpensNothingWhateverIsBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.replica.ChangeBinding(orders, sink, func(_ integration.OrganizationID, b *integration.Binding) {
+			b.Tokens = []integration.Token{credstest.Token(org, orders, sink, secret.New(""))}
+		})
+		b := w.broker(t)
+		_, err := b.Session(t.Context(), secret.New(""))
+		wantCode(t, "no token", err, integration.CodeUnauthenticated)
+		for name, header := range map[string]string{"none": "", "the scheme alone": "Bearer ", "one that is too long": strings.Repeat("x", 9<<10)} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, creds.Path, nil)
+			r.Header.Set("Authorization", header)
+			answer := httptest.NewRecorder()
+			b.Handler().ServeHTTP(answer, r)
+			if answer.Code != http.StatusUnauthorized {
+				t.Errorf("an Authorization header of %s: got %d, want 401", name, answer.Code)
+			}
 		}
 	})
 }

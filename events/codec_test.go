@@ -361,6 +361,12 @@ func TestWhatIsNotACommandIsRefusedWithTheReason(t *testing.T) {
 		"an array":            {with(func(r *kgo.Record) { r.Value = []byte("[]") }), "schema"},
 		"a missing field":     {with(func(r *kgo.Record) { r.Value = []byte(`{"environment":"e"}`) }), "schema"},
 		"a name that is huge": {with(func(r *kgo.Record) { r.Value = []byte(`{"environment":"` + strings.Repeat("e", 9000) + `"}`) }), "schema"},
+		// A clock that was never set is no token without end.
+		"an expiry in the year 1": {with(func(r *kgo.Record) {
+			set("ce_type", "connector.bind")(r)
+			digits := strings.Repeat("0", 64)
+			r.Value = []byte(`{"integration":"cspi-00001","connector":"c","token_sha256":"` + digits + `","token_proof":"` + digits + `","token_expires_at":"0001-01-01T00:00:00Z"}`)
+		}), "/token_expires_at"},
 		"half a structure": {with(func(r *kgo.Record) {
 			set("content-type", "application/cloudevents+json")(r)
 			r.Value = []byte(`{"id":`)

@@ -52,6 +52,7 @@ func TestABindingIsRefusedByItsField(t *testing.T) {
 		"neither token nor workload": {integration.TokenClaim{}, resources(raw), "/token_sha256"},
 		"a hash without a proof":     {integration.TokenClaim{Hash: hashA}, integration.Terms{}, "/token_proof"},
 		"a proof without a hash":     {integration.TokenClaim{Proof: proof}, integration.Terms{}, "/token_sha256"},
+		"an empty token":             {integration.ClaimToken("org-1", id, "lcc-1", ""), integration.Terms{}, "/token_sha256"},
 		"an expiry without a token":  {integration.TokenClaim{ExpiresAt: start.Add(time.Hour)}, oidc("https://i", "a", "s"), "/token_sha256"},
 		"an expiry that has passed":  {integration.TokenClaim{Hash: hashA, Proof: proof, ExpiresAt: start}, integration.Terms{}, "/token_expires_at"},
 		"an expiry far away":         {integration.TokenClaim{Hash: hashA, Proof: proof, ExpiresAt: start.AddDate(11, 0, 0)}, integration.Terms{}, "/token_expires_at"},

@@ -87,6 +87,9 @@ func (t TokenClaim) check(now time.Time) *Refusal {
 	if !hexDigest.MatchString(t.Hash) {
 		return refuseField("/token_sha256", "want the SHA-256 of the connector's token: 64 hexadecimal digits in lower case")
 	}
+	if t.Hash == TokenHash("") {
+		return refuseField("/token_sha256", "is the hash of an empty token")
+	}
 	if !hexDigest.MatchString(t.Proof) {
 		return refuseField("/token_proof", "want the proof that you have the token: 64 hexadecimal digits in lower case")
 	}
