@@ -11,7 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -44,11 +44,15 @@ func validations(ctx context.Context) (r Result, err error) {
 }
 
 func proveAll(ctx context.Context, s *site) (Result, error) {
-	sts := &slowSTS{}
-	server := httptest.NewServer(sts)
+	server := httptest.NewServer(slowSTS{})
 	defer server.Close()
+	var made, took atomic.Int64 // calls, and their time as the worker saw it, in nanoseconds
 	client, err := aws.New(ctx, aws.Config{
 		Region: "eu-central-1", Endpoint: server.URL, Credentials: credentials.NewStaticCredentialsProvider("AKIABENCH", "secret", ""),
+		Observe: func(_ string, _ aws.Outcome, d time.Duration) {
+			made.Add(1)
+			took.Add(int64(d))
+		},
 	})
 	if err != nil {
 		return Result{}, err
@@ -90,7 +94,8 @@ func proveAll(ctx context.Context, s *site) (Result, error) {
 	}
 	// Not the first, which begin together, nor the last, beside which slots are empty.
 	middle := at[2*proofsAtOnce : len(at)-2*proofsAtOnce]
-	calls := float64(sts.count()) / validated
+	calls := float64(made.Load()) / validated
+	call := time.Duration(took.Load() / max(1, made.Load()))
 	ours := float64(len(middle)-1) / middle[len(middle)-1].Sub(middle[0]).Seconds()
 	plain, err := plainCalls(ctx, server.URL, int(math.Round(calls)))
 	if err != nil {
@@ -104,6 +109,9 @@ func proveAll(ctx context.Context, s *site) (Result, error) {
 			"plain_baseline":        rounded(plain),
 			"plain_ratio":           rounded(ours / plain),
 			"plain_baseline_is":     "as many calls by net/http alone, on as many connections: what the machine gives at this moment",
+			"call_seconds":          rounded(call.Seconds()),
+			"slots_in_calls":        rounded(ours * calls * call.Seconds() / proofsAtOnce),
+			"slots_in_calls_is":     "share of the slots' time that is spent in calls as long as they took; the rest is the prover's, the consumer's and Kafka's",
 			"validations":           validated,
 			"concurrency":           proofsAtOnce,
 			"sts_seconds":           stsTakes.Seconds(),
@@ -177,22 +185,10 @@ func results(ctx context.Context, s *site) ([]time.Time, error) {
 
 // slowSTS answers as STS does when the trust policy is right, 60 ms later. It checks no signature: that would be the
 // server's time.
-type slowSTS struct {
-	mu    sync.Mutex
-	calls int
-}
-
-func (s *slowSTS) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls
-}
+type slowSTS struct{}
 
 // ServeHTTP implements http.Handler.
-func (s *slowSTS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.calls++
-	s.mu.Unlock()
+func (slowSTS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := time.NewTimer(stsTakes)
 	defer answer.Stop()
 	role, id := r.FormValue("RoleArn"), r.FormValue("ExternalId")
