@@ -60,6 +60,9 @@ func Apply(ctx context.Context, admin *kadm.Client, t Topics, replication int16)
 	return done, err
 }
 
+// knownWithin bounds the wait until every broker knows what was just made: moments, and longer when they are busy.
+const knownWithin = 20 * time.Second
+
 func drifts(ctx context.Context, admin *kadm.Client, defs []Definition, replication int16) ([]Drift, error) {
 	if len(defs) == 0 {
 		return nil, nil
@@ -68,7 +71,7 @@ func drifts(ctx context.Context, admin *kadm.Client, defs []Definition, replicat
 	for i, d := range defs {
 		names[i] = d.Name
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, knownWithin)
 	defer cancel()
 	// A topic that was just made is not known to every broker for a moment, and then seems to have no partitions.
 	have, err := retried(ctx, func(ctx context.Context) (kadm.TopicDetails, error) {

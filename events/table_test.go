@@ -288,8 +288,12 @@ func TestApplyReportsAReplicationFactorThatWasAskedFor(t *testing.T) {
 
 func TestTheStateTopicsSettingsAreTheBrokersToo(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *stateLog) {
-		described, err := kadm.NewClient(l.cl).DescribeTopicConfigs(t.Context(), l.topics.State())
-		if err != nil {
+		admin := kadm.NewClient(l.cl)
+		if _, err := events.Apply(t.Context(), admin, l.topics, 1); err != nil { // waits until brokers know the topic
+			t.Fatal(err)
+		}
+		described, err := admin.DescribeTopicConfigs(t.Context(), l.topics.State())
+		if err := errors.Join(err, described[0].Err); err != nil {
 			t.Fatal(err)
 		}
 		got := map[string]string{}

@@ -139,7 +139,7 @@ func TestDeadIssuersOfOneCustomerSlowNobodyElse(t *testing.T) {
 		var all sync.WaitGroup
 		for n := range 1000 {
 			dead := fmt.Sprintf("https://dead-%d.example.com", n)
-			p.wait[dead] = time.Hour
+			p.set(func(p *published) { p.wait[dead] = time.Hour })
 			raw := credstest.Sign(key(), claims(dead, time.Hour))
 			all.Go(func() {
 				want(t, "dead", prove(t.Context(), v, "mallory", raw, wanted(dead)), identity.ErrUnavailable)

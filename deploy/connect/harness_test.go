@@ -348,7 +348,9 @@ func (w *worker) task(name string) (state, trace string) {
 func (w *worker) wantNoToken(name string, c connector) {
 	w.site.t.Helper()
 	var config json.RawMessage
-	w.site.must(w.ask(http.MethodGet, "/connectors/"+name+"/config", nil, &config))
+	w.site.eventually("the worker shows a configuration", func() bool { // not while its group is rebalanced
+		return w.ask(http.MethodGet, "/connectors/"+name+"/config", nil, &config) == nil
+	})
 	token, err := os.ReadFile(c.tokenFile)
 	w.site.must(err)
 	if bytes.Contains(config, token) {

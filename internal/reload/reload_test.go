@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,10 +39,13 @@ func TestAChangeIsTakenOnlyWhenItIsWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var mu sync.Mutex
 		var told []string
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go v.Run(ctx, time.Second, func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
 			if err == nil {
 				told = append(told, "new")
 			} else {
@@ -52,6 +56,8 @@ func TestAChangeIsTakenOnlyWhenItIsWhole(t *testing.T) {
 			t.Helper()
 			time.Sleep(3 * time.Second)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if got := v.Get(); got != value || strings.Join(told, ",") != said {
 				t.Errorf("got %q, told %q; want %q, told %q", got, told, value, said)
 			}
