@@ -3,6 +3,7 @@ package creds
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +21,8 @@ import (
 // when the last session sealed with the old key has expired, Remove.
 type KeysetFile struct {
 	Path string
-	// KMS has a key that encrypts the keyset in the file; nil: the keyset stands there in the clear.
+	// KMS has a key that encrypts the keyset in the file; nil: the keyset stands there in the clear. A file of the other kind
+	// is refused.
 	KMS tink.AEADWithContext
 }
 
@@ -85,26 +87,80 @@ func (f KeysetFile) Read(ctx context.Context) (*keyset.Handle, error) {
 	return f.parse(ctx, raw)
 }
 
-var errNoKeyset = errors.New("it is no keyset of AES-GCM keys in JSON")
+// keysetUse is the associated data of encrypted keysets: what the same KMS key encrypted for something else does not open,
+// and a policy of that key can ask for it.
+const keysetUse = "rolebridge/keyset"
+
+var (
+	errNoKeyset  = errors.New("it is no keyset of AES-GCM keys in JSON")
+	errEncrypted = errors.New("it is encrypted, and no KMS key is named (broker.keyset_kms, --kms)")
+	errClear     = errors.New("it is in the clear, though a KMS key is named (broker.keyset_kms, --kms)")
+)
 
 func (f KeysetFile) parse(ctx context.Context, raw []byte) (*keyset.Handle, error) {
-	from := keyset.NewJSONReader(bytes.NewReader(raw))
-	var handle *keyset.Handle
-	var err error
-	if f.KMS != nil {
-		if handle, err = keyset.ReadWithContext(ctx, from, f.KMS, nil); err != nil {
-			return nil, fmt.Errorf("creds: keyset: %s: the KMS key does not open it: %w", f.Path, err)
-		}
-	} else {
-		// A parser's error may quote the key.
-		if handle, err = insecurecleartextkeyset.Read(from); err != nil {
-			return nil, fmt.Errorf("creds: keyset: %s: %w", f.Path, errNoKeyset)
+	handle, err := f.open(ctx, raw)
+	if err == nil {
+		if _, bad := aead.New(handle); bad != nil {
+			err = errNoKeyset
 		}
 	}
-	if _, err := aead.New(handle); err != nil {
-		return nil, fmt.Errorf("creds: keyset: %s: %w", f.Path, errNoKeyset)
+	if err != nil {
+		return nil, fmt.Errorf("creds: keyset: %s: %w", f.Path, err)
 	}
 	return handle, nil
+}
+
+// open returns none of the parsers' errors: they may quote a key.
+func (f KeysetFile) open(ctx context.Context, raw []byte) (*keyset.Handle, error) {
+	var looks struct {
+		Encrypted string            `json:"encryptedKeyset"`
+		Clear     []json.RawMessage `json:"key"`
+	}
+	if json.Unmarshal(raw, &looks) != nil {
+		return nil, errNoKeyset
+	}
+	from := keyset.NewJSONReader(bytes.NewReader(raw))
+	switch {
+	case f.KMS == nil && looks.Encrypted != "":
+		return nil, errEncrypted
+	case f.KMS != nil && len(looks.Clear) > 0:
+		return nil, errClear
+	case f.KMS != nil && looks.Encrypted == "":
+		return nil, errNoKeyset
+	case f.KMS != nil:
+		by := &heard{AEADWithContext: f.KMS}
+		handle, err := keyset.ReadWithContext(ctx, from, by, []byte(keysetUse))
+		if by.err != nil {
+			return nil, fmt.Errorf("the KMS key did not open it: %w", by.err)
+		}
+		if err != nil {
+			return nil, errNoKeyset
+		}
+		return handle, nil
+	}
+	handle, err := insecurecleartextkeyset.Read(from)
+	if err != nil {
+		return nil, errNoKeyset
+	}
+	return handle, nil
+}
+
+// heard keeps what the KMS said: Tink hands on its text only.
+type heard struct {
+	tink.AEADWithContext
+	err error
+}
+
+// EncryptWithContext implements [tink.AEADWithContext].
+func (h *heard) EncryptWithContext(ctx context.Context, plain, use []byte) (sealed []byte, err error) {
+	sealed, h.err = h.AEADWithContext.EncryptWithContext(ctx, plain, use)
+	return sealed, h.err
+}
+
+// DecryptWithContext implements [tink.AEADWithContext].
+func (h *heard) DecryptWithContext(ctx context.Context, sealed, use []byte) (plain []byte, err error) {
+	plain, h.err = h.AEADWithContext.DecryptWithContext(ctx, sealed, use)
+	return plain, h.err
 }
 
 func (f KeysetFile) change(ctx context.Context, change func(*keyset.Manager) error) error {
@@ -127,7 +183,11 @@ func (f KeysetFile) write(ctx context.Context, handle *keyset.Handle, place func
 	var raw bytes.Buffer
 	var err error
 	if to := keyset.NewJSONWriter(&raw); f.KMS != nil {
-		err = handle.WriteWithContext(ctx, to, f.KMS, nil)
+		by := &heard{AEADWithContext: f.KMS}
+		err = handle.WriteWithContext(ctx, to, by, []byte(keysetUse))
+		if by.err != nil {
+			err = fmt.Errorf("the KMS key did not encrypt it: %w", by.err)
+		}
 	} else {
 		err = insecurecleartextkeyset.Write(handle, to)
 	}

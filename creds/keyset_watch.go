@@ -38,7 +38,7 @@ func NewKeysetWatch(f KeysetFile, log *slog.Logger, reg prometheus.Registerer) (
 	w := &KeysetWatch{
 		sealer: s, file: f, every: lookAtKeyset, log: log,
 		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rolebridge_broker_keyset_loads_total", Help: "Keysets taken from the file when it changed, and refused ones.",
+			Name: "rolebridge_broker_keyset_loads_total", Help: "Keysets taken from the file when it changed, and looks at a file that was refused.",
 		}, []string{"outcome"}),
 	}
 	for _, outcome := range []string{outcomeOK, "refused"} {
@@ -87,13 +87,16 @@ func (w *KeysetWatch) Load(ctx context.Context) {
 	w.log.InfoContext(ctx, "keyset loaded", "file", w.file.Path)
 }
 
-// refuse tells a fault once.
+// refuse tells a fault once, and counts it at every look, so that an alert ends when the fault does.
 func (w *KeysetWatch) refuse(ctx context.Context, err error) {
-	if ctx.Err() != nil || w.told == err.Error() {
+	if ctx.Err() != nil {
+		return
+	}
+	w.loads.WithLabelValues("refused").Inc()
+	if w.told == err.Error() {
 		return
 	}
 	w.told = err.Error()
-	w.loads.WithLabelValues("refused").Inc()
 	goes := "the keyset before it"
 	if !w.loaded {
 		goes = "a keyset of this process alone: no session is shared"

@@ -51,6 +51,7 @@ var faults = map[string]cloud.Fault{
 	"MalformedInput":          cloud.FaultInvalid,
 
 	"NoSuchEntity":        cloud.FaultNotFound,
+	"NotFoundException":   cloud.FaultNotFound, // KMS
 	"EntityAlreadyExists": cloud.FaultExists,
 	"LimitExceeded":       cloud.FaultLimit,
 

@@ -21,12 +21,14 @@ const (
 	opGetRolePolicy    = "iam:GetRolePolicy"
 	opPutRolePolicy    = "iam:PutRolePolicy"
 	opDeleteRolePolicy = "iam:DeleteRolePolicy"
+	opEncrypt          = "kms:Encrypt"
+	opDecrypt          = "kms:Decrypt"
 )
 
 func ops() []string {
 	return []string{
 		OpAssumeRole, OpCallerIdentity, opGetRole, opCreateRole, opDeleteRole, opTagRole, opUpdateTrust,
-		opListRolePolicies, opGetRolePolicy, opPutRolePolicy, opDeleteRolePolicy,
+		opListRolePolicies, opGetRolePolicy, opPutRolePolicy, opDeleteRolePolicy, opEncrypt, opDecrypt,
 	}
 }
 

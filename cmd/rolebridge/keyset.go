@@ -1,33 +1,45 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rolebridge/rolebridge/cloud"
+	"github.com/rolebridge/rolebridge/cloud/aws"
+	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/config"
 )
 
 // keysetCommand makes the keyset that seals sessions in Redis, and changes its keys.
 func keysetCommand() *cobra.Command {
+	var in keysetFlags
 	cmd := group("keyset", "The keyset that seals sessions in Redis",
 		&cobra.Command{
 			Use:   "create <file>",
 			Short: "Write a new keyset to a file that only its owner can read",
 			Long: `Write a new keyset (tink, AES-256-GCM) to a file that only its owner can read. Every broker needs the same file, in
 broker.keyset_file. Losing it loses no data: brokers begin with a cold cache.`,
-			Example: "  rolebridge keyset create /etc/rolebridge/keyset.json",
-			Args:    exactly(1),
+			Example: "  rolebridge keyset create /etc/rolebridge/keyset.json\n" +
+				"  rolebridge keyset create /etc/rolebridge/keyset.json --kms arn:aws:kms:eu-central-1:111122223333:alias/rolebridge",
+			Args: exactly(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
-				switch err := (creds.KeysetFile{Path: args[0]}).Create(cmd.Context()); {
-				case errors.Is(err, fs.ErrExist):
+				err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) error { return f.Create(ctx) })
+				if errors.Is(err, fs.ErrExist) {
 					return &exit{integration.CodeExists.Answer().Exit, fmt.Errorf("%s exists; a keyset is never overwritten", args[0])}
-				case err != nil:
-					return usage(err)
+				}
+				if err != nil {
+					return err
+				}
+				if in.kms != "" {
+					return say(cmd, "%s holds a new keyset; every broker needs it in broker.keyset_file, and in broker.keyset_kms:\n  %s", args[0], in.kms)
 				}
 				return say(cmd, "%s holds a new keyset; every broker needs it in broker.keyset_file.", args[0])
 			},
@@ -38,9 +50,13 @@ broker.keyset_file. Losing it loses no data: brokers begin with a cold cache.`,
 			Example: "  rolebridge keyset list /etc/rolebridge/keyset.json",
 			Args:    exactly(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
-				keys, err := creds.KeysetFile{Path: args[0]}.Keys(cmd.Context())
+				var keys []creds.KeysetKey
+				err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) (err error) {
+					keys, err = f.Keys(ctx)
+					return err
+				})
 				if err != nil {
-					return usage(err)
+					return err
 				}
 				for _, k := range keys {
 					does := "opens"
@@ -60,12 +76,16 @@ broker.keyset_file. Losing it loses no data: brokers begin with a cold cache.`,
 			Example: "  rolebridge keyset add /etc/rolebridge/keyset.json",
 			Args:    exactly(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
-				id, err := creds.KeysetFile{Path: args[0]}.Add(cmd.Context())
+				var id uint32
+				err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) (err error) {
+					id, err = f.Add(ctx)
+					return err
+				})
 				if err != nil {
-					return usage(err)
+					return err
 				}
 				return say(cmd, "%d was added. Give the file to every broker, wait until each has logged \"keyset loaded\", and then:\n"+
-					"  rolebridge keyset promote %s %d", id, args[0], id)
+					"  rolebridge keyset promote %s %d%s", id, args[0], id, in.again())
 			},
 		},
 		&cobra.Command{
@@ -75,11 +95,12 @@ broker.keyset_file. Losing it loses no data: brokers begin with a cold cache.`,
 			Args:    exactly(2),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				return withKey(args[1], func(id uint32) error {
-					if err := (creds.KeysetFile{Path: args[0]}).Promote(cmd.Context(), id); err != nil {
+					err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) error { return f.Promote(ctx, id) })
+					if err != nil {
 						return err
 					}
 					return say(cmd, "%d seals from now on. Give the file to every broker; an hour later the keys before it can be removed:\n"+
-						"  rolebridge keyset remove %s <key>", id, args[0])
+						"  rolebridge keyset remove %s <key>%s", id, args[0], in.again())
 				})
 			},
 		},
@@ -90,7 +111,8 @@ broker.keyset_file. Losing it loses no data: brokers begin with a cold cache.`,
 			Args:    exactly(2),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				return withKey(args[1], func(id uint32) error {
-					if err := (creds.KeysetFile{Path: args[0]}).Remove(cmd.Context(), id); err != nil {
+					err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) error { return f.Remove(ctx, id) })
+					if err != nil {
 						return err
 					}
 					return say(cmd, "%d was removed. What it sealed does not open any more.", id)
@@ -102,7 +124,9 @@ broker.keyset_file. Losing it loses no data: brokers begin with a cold cache.`,
 take these steps, and give the file to every broker after each:
   1. keyset add       every broker can open what the new key will seal
   2. keyset promote   the new key seals; the old one still opens
-  3. keyset remove    an hour later, when the last session that the old key sealed has expired`
+  3. keyset remove    an hour later, when the last session that the old key sealed has expired
+With --kms the file holds the keyset encrypted by a key of AWS KMS, and every verb needs the same --kms.`
+	in.add(cmd)
 	return cmd
 }
 
@@ -111,10 +135,54 @@ func withKey(text string, do func(uint32) error) error {
 	if err != nil {
 		return usage(fmt.Errorf("%q is no id of a key; see keyset list", text))
 	}
-	if err := do(uint32(id)); err != nil {
-		return usage(err)
+	return do(uint32(id))
+}
+
+// keysetFlags say with which key of KMS a keyset is encrypted, and where KMS is.
+type keysetFlags struct{ kms, config string }
+
+func (k *keysetFlags) add(c *cobra.Command) {
+	c.PersistentFlags().StringVar(&k.kms, "kms", "", "ARN of the AWS KMS key that encrypts the keyset; empty: it stands in the file in the clear")
+	c.PersistentFlags().StringVarP(&k.config, "config", "c", "", "YAML file with settings, of which --kms takes those under aws")
+}
+
+// again is what the next command line needs, too.
+func (k *keysetFlags) again() string {
+	if k.kms == "" {
+		return ""
 	}
-	return nil
+	return " --kms " + k.kms
+}
+
+// with does something with the keyset of a file. KMS is asked with the SDK's default chain of credentials.
+func (k *keysetFlags) with(cmd *cobra.Command, path string, do func(context.Context, creds.KeysetFile) error) error {
+	file := creds.KeysetFile{Path: path}
+	if k.kms != "" {
+		if _, err := aws.ParseKMSKey(k.kms); err != nil {
+			return usage(fmt.Errorf("--kms: %w", err))
+		}
+		settings := app.Defaults()
+		if err := config.Load(k.config, os.Environ(), &settings); err != nil {
+			return usage(err)
+		}
+		client, err := aws.New(cmd.Context(), aws.Config{Region: settings.AWS.Region, Endpoint: settings.AWS.Endpoint})
+		if err != nil {
+			return usage(err)
+		}
+		defer client.Close()
+		if file.KMS, err = client.KMS(cmd.Context(), k.kms); err != nil {
+			return usage(err)
+		}
+	}
+	err := do(cmd.Context(), file)
+	refused, ok := errors.AsType[*cloud.Error](err)
+	switch {
+	case ok && refused.Temporary():
+		return &exit{integration.CodeUnavailable.Answer().Exit, err}
+	case ok && refused.Fault == cloud.FaultDenied:
+		return &exit{integration.CodeDenied.Answer().Exit, err}
+	}
+	return usage(err)
 }
 
 func say(cmd *cobra.Command, format string, args ...any) error {

@@ -120,10 +120,6 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 }
 
 func (a *App) broker(ctx context.Context, table *events.Table) error {
-	store, err := a.store()
-	if err != nil {
-		return err
-	}
 	c := a.awsConfig()
 	c.Region, c.Timeout = a.config.Broker.Region, a.config.Broker.Timeout
 	client, err := aws.New(ctx, c)
@@ -131,6 +127,10 @@ func (a *App) broker(ctx context.Context, table *events.Table) error {
 		return err
 	}
 	a.closers = append(a.closers, client.Close)
+	store, err := a.store(ctx, client)
+	if err != nil {
+		return err
+	}
 	trail, err := a.trail()
 	if err != nil {
 		return err
@@ -218,14 +218,21 @@ func (a *App) trail() (*audit.Trail, error) {
 	return trail, nil
 }
 
-// store is what the broker's replicas share.
-func (a *App) store() (creds.Store, error) {
+// store is what the broker's replicas share. us has the key that encrypts the keyset.
+func (a *App) store(ctx context.Context, us *aws.Client) (creds.Store, error) {
 	c := a.config.Redis
 	if c.Address == "" {
-		a.log.Warn("no Redis: sessions are not shared between brokers")
+		a.log.WarnContext(ctx, "no Redis: sessions are not shared between brokers")
 		return creds.NewMemory(time.Now), nil
 	}
-	keyset, sealer, err := creds.NewKeysetWatch(creds.KeysetFile{Path: a.config.Broker.KeysetFile}, a.log, a.reg)
+	file := creds.KeysetFile{Path: a.config.Broker.KeysetFile}
+	if key := a.config.Broker.KeysetKMS; key != "" {
+		var err error
+		if file.KMS, err = us.KMS(ctx, key); err != nil {
+			return nil, err
+		}
+	}
+	keyset, sealer, err := creds.NewKeysetWatch(file, a.log, a.reg)
 	if err != nil {
 		return nil, err
 	}

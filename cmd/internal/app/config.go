@@ -150,6 +150,8 @@ type BrokerConfig struct {
 	listen.Settings `koanf:",squash"`
 	// KeysetFile is the tink keyset (JSON) that seals sessions in Redis.
 	KeysetFile string `koanf:"keyset_file"`
+	// KeysetKMS is the ARN of the AWS KMS key that encrypts the keyset in the file; empty: it stands there in the clear.
+	KeysetKMS string `koanf:"keyset_kms"`
 	// OIDC says how issuers of workloads' tokens are asked.
 	OIDC identity.Config `koanf:"oidc"`
 	// SPIFFE lists the authorities of workloads' certificates, by trust domain. It needs TLS.
@@ -253,6 +255,11 @@ func (c Config) Validate(roles []Role) error {
 		}
 		if c.Redis.Address != "" && c.Broker.KeysetFile == "" {
 			faults = append(faults, errors.New("broker.keyset_file: empty: want a tink keyset to seal sessions in Redis; make one with `rolebridge keyset create`"))
+		}
+		if c.Broker.KeysetKMS != "" {
+			if _, err := aws.ParseKMSKey(c.Broker.KeysetKMS); err != nil {
+				faults = append(faults, fmt.Errorf("broker.keyset_kms: %w", err))
+			}
 		}
 	}
 	return errors.Join(faults...)
