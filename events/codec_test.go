@@ -75,7 +75,7 @@ var (
 		integration.MappingRefused{Reason: "r", Detail: "d", Permanent: true, Due: noon},
 		integration.ValidationRequested{},
 		integration.TrustQuestioned{},
-		integration.TrustAsked{Attempt: 2, Config: aws, Platform: "p", ExternalID: "e", Next: "n", Former: "f", Tags: true, SourceIdentity: true, Due: noon},
+		integration.TrustAsked{Attempt: 2, Config: aws, Platform: "p", ExternalID: "e", Next: "n", Former: "f", Tags: true, SourceIdentity: true, Resources: terms.Resources, ResourcesLeftOut: 3, Due: noon},
 		integration.Validated{Report: report, Status: integration.TrustValid, Due: noon},
 		integration.TrustChanged{From: integration.TrustValid, To: integration.TrustDenied},
 		integration.Bound{Connector: "lcc-1", TokenClaim: claim, Terms: terms, BoundBy: "u-1"},

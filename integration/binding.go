@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -33,7 +34,9 @@ const (
 	MaxTokens    = 3
 	MaxWorkloads = 5
 	MaxResources = 20
-	maxBindings  = 700_000
+	// MaxProbed is how many resources one proof looks at: a call or two each, of those that the customer's account allows us.
+	MaxProbed   = 10
+	maxBindings = 700_000
 )
 
 // UnmarshalJSON also reads what was written before bindings had several tokens: such a token has no proof, and opens
@@ -115,6 +118,21 @@ func (i Integration) SourceIdentity() bool {
 		}
 	}
 	return false
+}
+
+// Resources are those that the bindings name, each once, in the order of their connectors; at most most of them, and how
+// many there are beyond.
+func (i Integration) Resources(most int) (all []Resource, leftOut int) {
+	seen := map[Resource]bool{}
+	for _, c := range slices.Sorted(maps.Keys(i.Connectors)) {
+		for _, r := range i.Connectors[c].Resources {
+			if !seen[r] && len(all) < most {
+				all = append(all, r)
+			}
+			seen[r] = true
+		}
+	}
+	return all, len(seen) - len(all)
 }
 
 // fits checks that i has room for n more bytes of bindings.

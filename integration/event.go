@@ -148,8 +148,11 @@ type TrustAsked struct {
 	// Tags: sessions are tagged now, so the next ID must admit tagged ones. Set during a rotation only.
 	Tags bool `json:"session_tags,omitempty"`
 	// SourceIdentity: a connector's sessions have one, so the role must admit it.
-	SourceIdentity bool      `json:"source_identity,omitempty"`
-	Due            time.Time `json:"due"`
+	SourceIdentity bool `json:"source_identity,omitempty"`
+	// Resources are those of the bindings, at most [MaxProbed]; ResourcesLeftOut counts those beyond.
+	Resources        []Resource `json:"resources,omitempty"`
+	ResourcesLeftOut int        `json:"resources_left_out,omitempty"`
+	Due              time.Time  `json:"due"`
 }
 
 // Validated carries a report and the status that follows from it.

@@ -18,11 +18,12 @@ func (d *decision) askMapping(id ID, op MappingOperation) {
 // askTrust orders the trust worker to try the customer's trust policy.
 func (d *decision) askTrust(id ID) {
 	i, _ := d.state.Integration(id)
+	resources, leftOut := i.Resources(MaxProbed)
 	d.emit(id, TrustAsked{
 		Attempt: i.Trust.Attempt + 1, Config: i.Config, Platform: i.Mapping.Platform, ExternalID: i.ExternalID,
 		Next: i.NextExternalID(), Former: i.FormerExternalID(), Tags: i.NextExternalID() != "" && i.Trust.TagSession(),
-		SourceIdentity: i.SourceIdentity(),
-		Due:            i.trustDue(d.in.Now.Add(i.patience(d.in.Now, i.Trust.Asked, d.in.Jitter))),
+		SourceIdentity: i.SourceIdentity(), Resources: resources, ResourcesLeftOut: leftOut,
+		Due: i.trustDue(d.in.Now.Add(i.patience(d.in.Now, i.Trust.Asked, d.in.Jitter))),
 	})
 }
 

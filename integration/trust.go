@@ -43,6 +43,7 @@ const (
 	CheckTagSession       CheckName = "tag-session"
 	CheckAccount          CheckName = "account"
 	CheckMaxSession       CheckName = "max-session"
+	CheckPermissions      CheckName = "permissions"     // the last one; never weighs in the verdict
 	CheckSourceIdentity   CheckName = "source-identity" // made only while a connector's sessions have one
 	// During a rotation one of these is made, after the one above that refuses a wrong ID.
 	CheckNextID   CheckName = "assume-with-next-external-id"

@@ -50,10 +50,12 @@ var faults = map[string]cloud.Fault{
 	"InvalidParameterValue":   cloud.FaultInvalid,
 	"MalformedInput":          cloud.FaultInvalid,
 
-	"NoSuchEntity":        cloud.FaultNotFound,
-	"NotFoundException":   cloud.FaultNotFound, // KMS
-	"EntityAlreadyExists": cloud.FaultExists,
-	"LimitExceeded":       cloud.FaultLimit,
+	"NoSuchEntity":              cloud.FaultNotFound,
+	"NoSuchBucket":              cloud.FaultNotFound,
+	"ResourceNotFoundException": cloud.FaultNotFound,
+	"NotFoundException":         cloud.FaultNotFound, // KMS
+	"EntityAlreadyExists":       cloud.FaultExists,
+	"LimitExceeded":             cloud.FaultLimit,
 
 	"Throttling":                cloud.FaultThrottled,
 	"ThrottlingException":       cloud.FaultThrottled,

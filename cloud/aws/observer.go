@@ -12,6 +12,9 @@ import (
 const (
 	OpAssumeRole       = "sts:AssumeRole" //nolint:gosec // G101: a name, not a credential
 	OpCallerIdentity   = "sts:GetCallerIdentity"
+	OpListBucket       = "s3:ListBucket"
+	OpLocateBucket     = "s3:GetBucketLocation"
+	OpDescribeTable    = "dynamodb:DescribeTable"
 	opGetRole          = "iam:GetRole"
 	opCreateRole       = "iam:CreateRole"
 	opDeleteRole       = "iam:DeleteRole"
@@ -27,8 +30,8 @@ const (
 
 func ops() []string {
 	return []string{
-		OpAssumeRole, OpCallerIdentity, opGetRole, opCreateRole, opDeleteRole, opTagRole, opUpdateTrust,
-		opListRolePolicies, opGetRolePolicy, opPutRolePolicy, opDeleteRolePolicy, opEncrypt, opDecrypt,
+		OpAssumeRole, OpCallerIdentity, OpListBucket, OpLocateBucket, OpDescribeTable, opGetRole, opCreateRole, opDeleteRole,
+		opTagRole, opUpdateTrust, opListRolePolicies, opGetRolePolicy, opPutRolePolicy, opDeleteRolePolicy, opEncrypt, opDecrypt,
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 var order = []integration.CheckName{
 	integration.CheckPlatformIdentity, integration.CheckPlatformRole, integration.CheckWithExternalID, integration.CheckWithoutID,
 	integration.CheckWrongID, integration.CheckTagSession, integration.CheckAccount, integration.CheckMaxSession,
+	integration.CheckPermissions,
 }
 
 // Reasons of ours, beside the cloud's error codes.
@@ -26,6 +27,7 @@ const (
 	ReasonLimited         = "RateLimited"     // the account was called too often lately
 	ReasonNotEnabled      = "CloudNotEnabled"
 	ReasonBadARN          = "BadARN"
+	ReasonNoResources     = "NoResources" // no binding names any, so there is nothing to look for
 )
 
 // proof is one validation under way.
@@ -73,6 +75,7 @@ func (p *proof) run(ctx context.Context) []integration.Check {
 			if p.claim.SourceIdentity {
 				passed(p.sourceIdentity(ctx))
 			}
+			passed(p.permissions(ctx))
 		}
 	}
 	return skipRest(made, p.claim.checks())
@@ -81,13 +84,13 @@ func (p *proof) run(ctx context.Context) []integration.Check {
 // checks are those that a proof of the claim makes.
 func (c Claim) checks() (all []integration.CheckName) {
 	for _, name := range order {
+		if name == integration.CheckPermissions && c.SourceIdentity {
+			all = append(all, integration.CheckSourceIdentity)
+		}
 		all = append(all, name)
 		if name == integration.CheckWrongID && c.second() != "" {
 			all = append(all, c.second())
 		}
-	}
-	if c.SourceIdentity {
-		all = append(all, integration.CheckSourceIdentity)
 	}
 	return all
 }

@@ -2,8 +2,8 @@
 //
 // It judges nothing: whether a refusal is the echo of an older policy, and what follows from a report, is the decider's
 // word. It tries, as the broker would, and reports what happened. Where a role permits that it is read, the linter's
-// findings about its trust policy are added (reading.go); they never count as proof. The check of permissions belongs to
-// bindings and is not here.
+// findings about its trust policy are added (reading.go); they never count as proof. Of the resources that bindings name
+// it looks whether the role reaches them (permissions.go); that never weighs in the verdict, which is about trust alone.
 //
 // The life of an order: package orders brings it, at least once. A [Prover] makes all checks in their order
 // (checks.go), on connections that are new and closed afterwards, because servers behind a connection that lives long

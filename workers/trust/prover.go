@@ -22,6 +22,9 @@ type Claim struct {
 	ExternalID string
 	// SourceIdentity: the role must admit sessions that have one.
 	SourceIdentity bool
+	// Resources are those of the bindings, which the role should reach; LeftOut is how many more there are.
+	Resources []integration.Resource
+	LeftOut   int
 	// Unsaved is a configuration that somebody only tries. The platform role of a draft may try any role; its session is
 	// narrowed to the one that is asked about.
 	Unsaved bool

@@ -53,8 +53,8 @@ func (w *Worker) DryRun(ctx context.Context, c dryrun.Claim) (integration.Report
 func (w *Worker) Handle(ctx context.Context, o orders.Order[integration.TrustAsked]) (integration.Finding, error) {
 	report, err := w.prover.Prove(ctx, Claim{
 		Integration: o.Integration, Config: o.Ask.Config, Platform: o.Ask.Platform, ExternalID: o.Ask.ExternalID,
-		SourceIdentity: o.Ask.SourceIdentity,
-		Next:           o.Ask.Next, Former: o.Ask.Former, Tags: o.Ask.Tags,
+		SourceIdentity: o.Ask.SourceIdentity, Resources: o.Ask.Resources, LeftOut: o.Ask.ResourcesLeftOut,
+		Next: o.Ask.Next, Former: o.Ask.Former, Tags: o.Ask.Tags,
 	})
 	if err != nil {
 		return nil, err

@@ -72,10 +72,16 @@ func checkBucket(bucket string) error {
 	ends := func(b byte) bool { return isLower(rune(b)) || isDigit(rune(b)) }
 	_, err := netip.ParseAddr(bucket)
 	if !consists(bucket, 3, 63, func(r rune) bool { return isLower(r) || isDigit(r) || r == '.' || r == '-' }) ||
-		!ends(bucket[0]) || !ends(bucket[len(bucket)-1]) || strings.Contains(bucket, "..") || err == nil {
-		return &FieldError{"bucket", bucket, "3 to 63 lower-case letters, digits, dots and hyphens, a letter or digit at both ends, no address"}
+		!ends(bucket[0]) || !ends(bucket[len(bucket)-1]) || strings.Contains(bucket, "..") || err == nil || reserved(bucket) {
+		return &FieldError{"bucket", bucket, "3 to 63 lower-case letters, digits, dots and hyphens, a letter or digit at both ends, no address or alias"}
 	}
 	return nil
+}
+
+// reserved reports whether S3 keeps the name for what is no general purpose bucket: clients go to other hosts for these.
+func reserved(bucket string) bool {
+	return strings.HasSuffix(bucket, "-s3alias") || strings.HasSuffix(bucket, ".mrap") ||
+		strings.HasSuffix(bucket, "-s3") && strings.Contains(bucket, "--") // --x-s3, --ol-s3, --op-s3, --table-s3
 }
 
 // checkPrefix accepts a part of the characters that S3 calls safe in keys: those that mean nothing to IAM, to a shell or

@@ -30,14 +30,15 @@ func (s S3) check() error {
 
 func (s S3) bucket() string { return "arn:" + s.Partition + ":s3:::" + s.Bucket }
 
-func (s S3) prefix() string {
+// Folder is the prefix with its slash; empty for the whole bucket.
+func (s S3) Folder() string {
 	if s.Prefix == "" || strings.HasSuffix(s.Prefix, "/") {
 		return s.Prefix
 	}
 	return s.Prefix + "/"
 }
 
-func (s S3) objects() string { return s.bucket() + "/" + s.prefix() + "*" }
+func (s S3) objects() string { return s.bucket() + "/" + s.Folder() + "*" }
 
 // S3Sink lets a connector write objects under the prefix, in one piece or in parts, tag them, read them back, and find
 // its bucket. Listing the bucket is not narrowed to the prefix: HeadBucket is the same permission and names no prefix.
@@ -67,7 +68,7 @@ func S3Source(s S3) (Document, error) {
 	}
 	list := Grant{Sid: "ListObjects", Effect: Allow, Actions: listBucket, Resources: []string{s.bucket()}}
 	if s.Prefix != "" {
-		list.When = []When{{"StringLike", "s3:prefix", []string{s.prefix() + "*"}}}
+		list.When = []When{{"StringLike", "s3:prefix", []string{s.Folder() + "*"}}}
 	}
 	return Document{Kind: Identity, Statements: []Grant{
 		{Sid: "Bucket", Effect: Allow, Actions: locateBucket, Resources: []string{s.bucket()}},

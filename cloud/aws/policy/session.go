@@ -97,7 +97,7 @@ func lists(parts []Part, bucket string) []Grant {
 		case p.S3.Prefix == "":
 			return grants(listBucket, []string{bucket})
 		default:
-			prefixes = append(prefixes, p.S3.prefix()+"*")
+			prefixes = append(prefixes, p.S3.Folder()+"*")
 		}
 	}
 	if len(prefixes) == 0 {

@@ -26,7 +26,7 @@ func Policy(c integration.Config, resources []integration.Resource) (string, *in
 	}
 	parts := make([]policy.Part, 0, len(resources))
 	for n, r := range resources {
-		part, at := partOf(role, r)
+		part, at := PartOf(role, r)
 		if err := part.Check(); err != nil {
 			return "", refusal(fmt.Sprintf("/resources/%d/%s", n, at), err)
 		}
@@ -39,8 +39,8 @@ func Policy(c integration.Config, resources []integration.Resource) (string, *in
 	return d.Compact(), nil
 }
 
-// partOf returns the resource in the partition and account of the customer's role, and its name on the wire.
-func partOf(role integration.RoleARN, r integration.Resource) (policy.Part, string) {
+// PartOf returns the resource in the partition and account of the customer's role, and its name on the wire.
+func PartOf(role integration.RoleARN, r integration.Resource) (policy.Part, string) {
 	if r.S3 != (integration.S3Objects{}) {
 		s3 := policy.S3{Partition: role.Partition, Bucket: r.S3.Bucket, Prefix: r.S3.Prefix}
 		return policy.Part{S3: &s3, Read: reads(r.S3.Access), Write: writes(r.S3.Access)}, "s3"
