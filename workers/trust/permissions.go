@@ -102,8 +102,7 @@ func nameOf(part policy.Part) string {
 // saying is what became of a resource. The cloud's own message is left out: it repeats the names, and a report is bounded.
 func saying(c integration.Check, err error) string {
 	op := ""
-	var e *cloud.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*cloud.Error](err); ok {
 		op = e.Op + " "
 	}
 	switch {

@@ -98,7 +98,7 @@ func TestAnOrderOnKafkaIsAnsweredWithAReport(t *testing.T) {
 	if !w.Ready() {
 		t.Error("a worker that works is not ready")
 	}
-	for name, want := range map[string]int{"rolebridge_trust_checks_total": 10 * 4, "rolebridge_trust_proofs_total": 5, "rolebridge_orders_records_total": 8} {
+	for name, want := range map[string]int{"rolebridge_trust_checks_total": 11 * 4, "rolebridge_trust_proofs_total": 5, "rolebridge_orders_records_total": 8} {
 		if n, err := testutil.GatherAndCount(reg, name); err != nil || n != want {
 			t.Errorf("%s has %d series (%v), want %d", name, n, err, want)
 		}
