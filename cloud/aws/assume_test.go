@@ -151,8 +151,9 @@ func TestTroubleIsOneCallAndTemporary(t *testing.T) {
 }
 
 var ops = []string{
-	"iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies",
-	"iam:PutRolePolicy", "iam:TagRole", "iam:UpdateAssumeRolePolicy", "kms:Decrypt", "kms:Encrypt", "sts:AssumeRole", "sts:GetCallerIdentity",
+	"dynamodb:DescribeTable", "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies",
+	"iam:PutRolePolicy", "iam:TagRole", "iam:UpdateAssumeRolePolicy", "kms:Decrypt", "kms:Encrypt", "s3:GetBucketLocation", "s3:ListBucket",
+	"sts:AssumeRole", "sts:GetCallerIdentity",
 }
 
 func TestOurOwnCredentialsAreNeverTheCustomersFault(t *testing.T) {

@@ -222,5 +222,8 @@ func TestABucketIsFollowedToItsRegionAndNowhereElse(t *testing.T) {
 		if got.Outcome != outcome {
 			t.Errorf("%s: got %+v, want %s after %v", home, got, outcome, calls())
 		}
+		if tries := 2 * int(trust.ProverDefaults().Tries); outcome != integration.Pass && len(calls()) >= tries {
+			t.Errorf("%s: it was followed: %v", home, calls())
+		}
 	}
 }
