@@ -61,7 +61,7 @@ func Apply(ctx context.Context, admin *kadm.Client, t Topics, replication int16)
 }
 
 // knownWithin bounds the wait until every broker knows what was just made: moments, and longer when they are busy.
-const knownWithin = 20 * time.Second
+const knownWithin = 8 * time.Second
 
 func drifts(ctx context.Context, admin *kadm.Client, defs []Definition, replication int16) ([]Drift, error) {
 	if len(defs) == 0 {
