@@ -76,9 +76,6 @@ func series(t *testing.T, server *testenv.PrometheusServer, expr string) (int, e
 }
 
 func TestEveryQueryRunsOnAPrometheusThatScrapesTheStack(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs real servers: run without -short")
-	}
 	s := startStack(t)
 	server := scrape(t, s)
 	s.use()
