@@ -103,7 +103,7 @@ func crowded(ctx context.Context, others int) (modest time.Duration, all *stampe
 			all.slowest, err = all.come(gctx, broker, greedy)
 			return err
 		})
-		time.Sleep(time.Second)
+		_ = pause(ctx, time.Second) // all who come after its end are told
 	}
 	g.Go(func() (err error) {
 		modest, err = all.come(gctx, broker, few)
@@ -138,10 +138,8 @@ func (s *stampede) come(ctx context.Context, broker *creds.Broker, tokens []secr
 				case refusal.Code != integration.CodeUnavailable:
 					return err
 				}
-				select {
-				case <-time.After(time.Second):
-				case <-ctx.Done():
-					return ctx.Err()
+				if err := pause(ctx, time.Second); err != nil {
+					return err
 				}
 			}
 		})
@@ -164,6 +162,8 @@ func (c *slowCloud) Assume(ctx context.Context, as *cloud.Session, r creds.Role)
 		c.most.Store(now)
 	}
 	defer c.active.Add(-1)
-	time.Sleep(c.answers)
+	if err := pause(ctx, c.answers); err != nil {
+		return cloud.Session{}, err
+	}
 	return c.tokens.Assume(ctx, as, r)
 }

@@ -133,12 +133,10 @@ func (f *fleet) keepFresh(ctx context.Context) (Result, error) {
 			client: &http.Client{Transport: transport}, record: record,
 		}
 		g.Go(func() error {
-			select {
-			case <-time.After(rampUp * time.Duration(n) / connectors):
-				return c.run(users)
-			case <-users.Done():
-				return nil
+			if pause(users, rampUp*time.Duration(n)/connectors) != nil {
+				return nil //nolint:nilerr // the end
 			}
+			return c.run(users)
 		})
 	}
 	restarted, err := f.restartAll(users)
@@ -194,15 +192,7 @@ func (f *fleet) keepFresh(ctx context.Context) (Result, error) {
 
 // restartAll stops and starts one replica after the other, and returns how many it were.
 func (f *fleet) restartAll(ctx context.Context) (n int, err error) {
-	pause := func(d time.Duration) error {
-		select {
-		case <-time.After(d):
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	if err := pause(rampUp + restartEvery); err != nil {
+	if err := pause(ctx, rampUp+restartEvery); err != nil {
 		return 0, err
 	}
 	for _, r := range f.replicas {
@@ -210,11 +200,11 @@ func (f *fleet) restartAll(ctx context.Context) (n int, err error) {
 			return n, err
 		}
 		n++
-		if err := pause(restartEvery); err != nil {
+		if err := pause(ctx, restartEvery); err != nil {
 			return n, err
 		}
 	}
-	return n, pause(afterRestarts)
+	return n, pause(ctx, afterRestarts)
 }
 
 // coldBurst lets 500 callers ask three processes at once for one key that nobody has, and measures by how much the last of

@@ -50,7 +50,9 @@ func paced(ctx context.Context, address string, perSecond int, d time.Duration) 
 			var mine []time.Duration
 			for n := next.Add(1) - 1; n < count; n = next.Add(1) - 1 {
 				due := start.Add(time.Duration(n) * every)
-				time.Sleep(time.Until(due))
+				if err := pause(ctx, time.Until(due)); err != nil {
+					return err
+				}
 				if err := c.once(int(n)); err != nil {
 					return err
 				}

@@ -87,10 +87,8 @@ func (c *connector) run(ctx context.Context) error {
 			wait = 0 // its user asks again
 		}
 		// A connector that works asks for its credentials many times a second: the SDK sees at once that it is time.
-		select {
-		case <-time.After(max(wait, time.Second)):
-		case <-ctx.Done():
-			return nil
+		if pause(ctx, max(wait, time.Second)) != nil {
+			return nil //nolint:nilerr // the end
 		}
 	}
 }
@@ -113,12 +111,8 @@ func (c *connector) read(ctx context.Context) (expires time.Time, ok bool) {
 		if status != 0 && !c.again(status) {
 			break
 		}
-		if try+1 < c.tries {
-			select {
-			case <-time.After(c.pause(try)):
-			case <-ctx.Done():
-				return time.Time{}, false
-			}
+		if try+1 < c.tries && pause(ctx, c.pause(try)) != nil {
+			return time.Time{}, false
 		}
 	}
 	c.record.fail(c.name + ": " + why)

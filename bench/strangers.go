@@ -176,10 +176,8 @@ func (d *door) warm(ctx context.Context) error {
 		if d.issuer.Asked() > 0 && w.Code != http.StatusUnauthorized {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(50 * time.Millisecond):
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return errors.New("the right token was never accepted")

@@ -87,7 +87,9 @@ func (s *fakeSTS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.first = begin
 	}
 	s.mu.Unlock()
-	time.Sleep(latency)
+	if pause(r.Context(), latency) != nil {
+		return // nobody waits for the answer
+	}
 	expires := time.Now().Add(time.Duration(seconds) * time.Second / s.compress).UTC().Format("2006-01-02T15:04:05.000Z")
 	w.Header().Set("Content-Type", "text/xml")
 	_, _ = fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>`+
