@@ -13,6 +13,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -211,7 +212,7 @@ func TestASlowCloudIsAnsweredInTimeAndThenWarm(t *testing.T) {
 				t.Fatalf("an answer took %s, want at most 800 ms", took)
 			}
 		}
-		time.Sleep(5 * time.Second)
+		bubbletest.Pass(5 * time.Second)
 		start := time.Now()
 		mustSession(t, b, w.token)
 		if took := time.Since(start); took != 0 {
@@ -234,7 +235,7 @@ func TestAFetchOutlivesItsCaller(t *testing.T) {
 		if _, err := b.Session(ctx, w.token); err == nil {
 			t.Error("a caller who left got a session")
 		}
-		time.Sleep(time.Second)
+		bubbletest.Pass(time.Second)
 		mustSession(t, b, w.token)
 		w.wantCalls(t, "a caller who left and one who came", 1, 1)
 	})
@@ -258,21 +259,21 @@ func TestARefusalIsRememberedFor30Seconds(t *testing.T) {
 			if took := time.Since(start); took != 0 {
 				t.Errorf("a refusal took %s, want it at once", took)
 			}
-			time.Sleep(9 * time.Second)
+			bubbletest.Pass(9 * time.Second)
 		}
 		if refusal.Fired() != 1 || told.Load() != 1 {
 			t.Errorf("asked %d times and told %d times within 30 s of a refusal, want once each", refusal.Fired(), told.Load())
 		}
 		for range 3600 { // an hour of an SDK that asks every second
 			_, _ = b.Session(t.Context(), w.token)
-			time.Sleep(time.Second)
+			bubbletest.Pass(time.Second)
 		}
 		// One in about two minutes, and one in five with a new session of the platform role.
 		if n := refusal.Fired(); n < 3600/120 || n > 3600/105+2+3600/300 {
 			t.Errorf("asked %d times in an hour of refusals, want 30 to 48", n)
 		}
 		refusal.Remove()
-		time.Sleep(2 * time.Minute)
+		bubbletest.Pass(2 * time.Minute)
 		mustSession(t, b, w.token)
 		if strings.Contains(w.log.String(), w.token.Reveal()) {
 			t.Error("the log holds a token")
@@ -317,7 +318,7 @@ func TestAPlatformRoleThatWasMadeAnewIsAssumedAnew(t *testing.T) {
 		w := newWorld(t)
 		brokers := []*creds.Broker{w.broker(t), w.broker(t)}
 		mustSession(t, brokers[0], w.token)
-		time.Sleep(10 * time.Minute)
+		bubbletest.Pass(10 * time.Minute)
 		w.cloud.ForgetSessions() // the cloud denies what the old role's sessions ask for
 		for n, b := range brokers {
 			other := credstest.NewToken()

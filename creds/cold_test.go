@@ -12,6 +12,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -84,7 +85,7 @@ func TestAnOrganizationWithManyColdKeysStarvesNobody(t *testing.T) {
 		greedy, modest := w.tenant("greedy", 99, 100), w.tenant("modest", 10, 10)
 		var many, few crowd
 		everybody := many.come(t, b, greedy)
-		time.Sleep(time.Second) // the greedy one has filled what it may
+		bubbletest.Pass(time.Second) // the greedy one has filled what it may
 		others := few.come(t, b, modest)
 		others.Wait()
 		everybody.Wait()
@@ -166,7 +167,7 @@ func TestAnEarlyAnswerIsFollowedByTheSession(t *testing.T) {
 				t.Errorf("answered %d with Retry-After %q, want 503 and 1", answer.status, answer.header.Get("Retry-After"))
 			}
 			tries++
-			time.Sleep(time.Until(start.Add(time.Duration(tries) * time.Second)))
+			bubbletest.Pass(time.Until(start.Add(time.Duration(tries) * time.Second)))
 		}
 		if answer.status != http.StatusOK || tries != 3 || slow.Fired() != 1 {
 			t.Errorf("%d after %d tries and %d calls, want the session with the third try and one call", answer.status, tries, slow.Fired())

@@ -10,6 +10,7 @@ import (
 	"github.com/rolebridge/rolebridge/cloud"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 )
 
 // A replica whose clock is ahead sees every moment that others name as much earlier, and names its own as much later. So
@@ -80,13 +81,13 @@ func liveWithClocks(t *testing.T, f failure, ahead []time.Duration) {
 		const hours = 24
 		for range hours * 60 {
 			read(f.warm.left)
-			time.Sleep(time.Minute)
+			bubbletest.Pass(time.Minute)
 		}
 		if n := w.cloud.Calls(customerRole); n > 2*hours+1 {
 			t.Errorf("the customer's role was asked for %d times in %d hours, want at most two an hour", n, hours)
 		}
 		// Without the cloud what is there is used up, and not a minute more; by replicas that come late and adopt it, too.
-		for aged := false; !aged; time.Sleep(time.Minute) {
+		for aged := false; !aged; bubbletest.Pass(time.Minute) {
 			read(f.warm.left)
 			aged = time.Until(mustSession(t, fleet[0], w.token).Expires.Add(ahead[0])) < 45*time.Minute
 		}
@@ -103,13 +104,13 @@ func liveWithClocks(t *testing.T, f failure, ahead []time.Duration) {
 					t.Fatalf("the replica that is %s ahead handed out a session with %s left", ahead[n], time.Until(s.Expires.Add(ahead[n])))
 				}
 			}
-			time.Sleep(time.Minute)
+			bubbletest.Pass(time.Minute)
 		}
 		if outage.Fired() == 0 {
 			t.Error("the fault never fired")
 		}
 		outage.Remove()
-		time.Sleep(10 * time.Second)
+		bubbletest.Pass(10 * time.Second)
 		read(f.cold.left)
 	})
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/rolebridge/rolebridge/cloud"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/internal/testenv/process"
 )
@@ -73,7 +74,7 @@ func leaseHolderKilled(t *testing.T, f failure) {
 			t.Fatalf("%d calls hang, want the victim's", hang.Fired())
 		}
 		hang.Remove()
-		time.Sleep(5 * time.Second) // while it lives, the lease is extended
+		bubbletest.Pass(5 * time.Second) // while it lives, the lease is extended
 		asked(t, healthy, w.token).want(t, "cold, under somebody's lease", f.cold)
 		doomed.dead.Store(true)
 		start := time.Now()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 )
 
 // kafkaGone lets a broker with the replica that production has live through an hour without Kafka.
@@ -34,14 +35,14 @@ func kafkaGone(t *testing.T, f failure) {
 		for _, token := range cold {
 			asked(t, b, w.token).want(t, "warm", f.warm)
 			asked(t, b, token).want(t, "cold", f.cold)
-			time.Sleep(time.Minute)
+			bubbletest.Pass(time.Minute)
 		}
 		if k.refused() == 0 {
 			t.Error("nobody missed Kafka")
 		}
 		k.away(false)
 		k.publish(w)
-		time.Sleep(10 * time.Second)
+		bubbletest.Pass(10 * time.Second)
 		asked(t, b, late).want(t, "a connector that was bound meanwhile, 10 s after the hour", ok)
 	})
 }
@@ -56,7 +57,7 @@ func stillLoading(t *testing.T, f failure) {
 		for range 3 {
 			asked(t, b, w.token).want(t, "a bound token", f.cold)
 			asked(t, b, credstest.NewToken()).want(t, "an unknown token", f.cold)
-			time.Sleep(time.Second)
+			bubbletest.Pass(time.Second)
 		}
 		w.wantCalls(t, "while loading", 0, 0)
 		close(loading.ready)

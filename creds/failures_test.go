@@ -19,6 +19,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -211,14 +212,14 @@ func simulate(t *testing.T, f failure, begins trouble, at, back time.Duration) {
 			}
 			return got
 		}
-		for end := time.Now().Add(at); time.Now().Before(end); time.Sleep(10 * time.Second) {
+		for end := time.Now().Add(at); time.Now().Before(end); bubbletest.Pass(10 * time.Second) {
 			for _, b := range fleet {
 				read(b, w.token).want(t, "before", ok)
 			}
 		}
 		over, met := begins(t, w)
 		var last []answer
-		for end := time.Now().Add(lasts); time.Now().Before(end) && !t.Failed(); time.Sleep(10 * time.Second) {
+		for end := time.Now().Add(lasts); time.Now().Before(end) && !t.Failed(); bubbletest.Pass(10 * time.Second) {
 			var now []answer
 			for n, b := range fleet {
 				read(b, w.token).want(t, "warm", f.warm)
@@ -240,11 +241,11 @@ func simulate(t *testing.T, f failure, begins trouble, at, back time.Duration) {
 			t.Error("the fault was never met")
 		}
 		over()
-		time.Sleep(back)
+		bubbletest.Pass(back)
 		for n, b := range fleet {
 			read(b, cold[n]) // it may begin the fetch
 		}
-		time.Sleep(time.Second)
+		bubbletest.Pass(time.Second)
 		for n, b := range fleet {
 			read(b, cold[n]).want(t, fmt.Sprintf("cold, %s after the fault", back), ok)
 			read(b, w.token).want(t, fmt.Sprintf("warm, %s after the fault", back), ok)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 )
 
 func TestReplicasWhoseClocksDifferAskTwiceAnHourAtMost(t *testing.T) {
@@ -32,7 +33,7 @@ func TestReplicasWhoseClocksDifferAskTwiceAnHourAtMost(t *testing.T) {
 							t.Fatalf("%s left, want 15 minutes less the %s between the clocks", left, apart)
 						}
 					}
-					time.Sleep(time.Minute)
+					bubbletest.Pass(time.Minute)
 				}
 				if got := w.cloud.Calls(customerRole); got > 2*hours+1 || got < hours {
 					t.Errorf("the customer's role was asked for %d times in %d hours, want at most two an hour", got, hours)
@@ -53,11 +54,9 @@ func TestAnIdleKeyCostsAFleetNothing(t *testing.T) {
 			fleet = append(fleet, w.broker(t))
 			mustSession(t, fleet[len(fleet)-1], w.token)
 		}
-		time.Sleep(40 * time.Minute) // renewed once, since it was read
-		synctest.Wait()
+		bubbletest.Pass(40 * time.Minute) // renewed once, since it was read
 		before := w.cloud.Calls("")
-		time.Sleep(48 * time.Hour)
-		synctest.Wait()
+		bubbletest.Pass(48 * time.Hour)
 		if after := w.cloud.Calls(""); after != before {
 			t.Errorf("%d calls in two days in which nobody read, want none", after-before)
 		}
@@ -90,7 +89,7 @@ func TestRefreshAheadFollowsTheRhythmOfSDKs(t *testing.T) {
 					if took := time.Since(start); took != 0 {
 						t.Fatalf("a read waited %s", took)
 					}
-					time.Sleep(max(time.Until(s.Expires)-before, time.Second))
+					bubbletest.Pass(max(time.Until(s.Expires)-before, time.Second))
 				}
 				if got := w.cloud.Calls(customerRole); got > 2*hours+1 {
 					t.Errorf("the customer's role was asked for %d times in %d hours, want at most two an hour", got, hours)
@@ -108,10 +107,10 @@ func TestRenewalsOfManyKeysAreSpread(t *testing.T) {
 		for _, token := range w.connectors(keys) {
 			mustSession(t, b, token)
 		}
-		time.Sleep(29*time.Minute + 30*time.Second)
+		bubbletest.Pass(29*time.Minute + 30*time.Second)
 		var perMinute []int
 		for last := w.cloud.Calls(customerRole); len(perMinute) < 8; {
-			time.Sleep(time.Minute)
+			bubbletest.Pass(time.Minute)
 			now := w.cloud.Calls(customerRole)
 			perMinute, last = append(perMinute, now-last), now
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 )
 
 // notebook is a trail that remembers.
@@ -65,7 +66,7 @@ func TestEverySessionAndEveryRefusalIsNoted(t *testing.T) {
 		mustSession(t, other, w.token)
 		want("another replica", "acme cspi-orders: env orders-sink orders-sink@cspi-orders from store in epoch 0, 1h0m0s\n")
 
-		time.Sleep(40 * time.Minute)
+		bubbletest.Pass(40 * time.Minute)
 		mustSession(t, b, w.token)
 		mustSession(t, b, w.token)
 		if got := trail.take(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "from memory") {

@@ -15,6 +15,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -24,11 +25,11 @@ func TestAnExpiredSessionIsNeverHandedOut(t *testing.T) {
 		b := w.broker(t)
 		s := mustSession(t, b, w.token)
 		outage := w.cloud.Inject(credstest.Fault{Fault: cloud.FaultUnavailable})
-		time.Sleep(time.Until(s.Expires) - creds.HardLimit - time.Second)
+		bubbletest.Pass(time.Until(s.Expires) - creds.HardLimit - time.Second)
 		if got := mustSession(t, b, w.token); got != s {
 			t.Error("a second before the limit: another session")
 		}
-		time.Sleep(time.Second)
+		bubbletest.Pass(time.Second)
 		for range 100 {
 			start := time.Now()
 			_, err := b.Session(t.Context(), w.token)
@@ -36,13 +37,13 @@ func TestAnExpiredSessionIsNeverHandedOut(t *testing.T) {
 			if took := time.Since(start); took > 800*time.Millisecond {
 				t.Errorf("an answer took %s, want at most 800 ms", took)
 			}
-			time.Sleep(time.Second)
+			bubbletest.Pass(time.Second)
 		}
 		if outage.Fired() == 0 {
 			t.Error("the fault never fired")
 		}
 		outage.Remove()
-		time.Sleep(10 * time.Second)
+		bubbletest.Pass(10 * time.Second)
 		mustSession(t, b, w.token)
 	})
 }
@@ -54,7 +55,7 @@ func TestASessionThatComesWithLessThanAMinuteLeftIsNotHandedOut(t *testing.T) {
 		b := w.brokerOn(t, short)
 		for range 60 {
 			asked(t, b, w.token).want(t, "a session with 30 s left", unavailable)
-			time.Sleep(time.Second)
+			bubbletest.Pass(time.Second)
 		}
 		if n := w.cloud.Calls(""); n > 60 {
 			t.Errorf("%d calls in a minute for what cannot be used", n)
@@ -105,7 +106,7 @@ func TestABrokenCloudIsLeftAlone(t *testing.T) {
 			for _, token := range tokens {
 				go func() { _, _ = b.Session(t.Context(), token) }()
 			}
-			time.Sleep(time.Second)
+			bubbletest.Pass(time.Second)
 		}
 		if n := outage.Fired(); n > 5+12+2 { // five to trip it, then one in five seconds
 			t.Errorf("50 connectors made %d calls in a minute of outage, want about 17", n)
@@ -114,7 +115,7 @@ func TestABrokenCloudIsLeftAlone(t *testing.T) {
 			t.Errorf("%d lines say that the cloud is lost, want 1", got)
 		}
 		outage.Remove()
-		time.Sleep(10 * time.Second)
+		bubbletest.Pass(10 * time.Second)
 		for _, token := range tokens {
 			mustSession(t, b, token)
 		}
@@ -136,7 +137,7 @@ func TestThrottlingSlowsUsDownAndPasses(t *testing.T) {
 				for _, token := range tokens {
 					go func() { _, _ = b.Session(t.Context(), token) }()
 				}
-				time.Sleep(time.Second)
+				bubbletest.Pass(time.Second)
 			}
 			return throttle.Fired() - before
 		}
@@ -148,7 +149,7 @@ func TestThrottlingSlowsUsDownAndPasses(t *testing.T) {
 			t.Error("throttling tripped the breaker")
 		}
 		throttle.Remove()
-		time.Sleep(time.Minute)
+		bubbletest.Pass(time.Minute)
 		var all sync.WaitGroup
 		for _, token := range tokens {
 			all.Go(func() {
@@ -205,7 +206,7 @@ func TestABrokenStoreCostsOnlyCallsToTheCloud(t *testing.T) {
 		for _, b := range fleet {
 			first := mustSession(t, b, w.token)
 			for range 4 * 60 {
-				time.Sleep(time.Minute)
+				bubbletest.Pass(time.Minute)
 				mustSession(t, b, w.token)
 			}
 			if mustSession(t, b, w.token) == first {
@@ -226,7 +227,7 @@ func TestFetchesWithoutAStoreArePaced(t *testing.T) {
 		for _, token := range w.connectors(200) {
 			go func() { _, _ = b.Session(t.Context(), token) }()
 		}
-		time.Sleep(5 * time.Second)
+		bubbletest.Pass(5 * time.Second)
 		if n := w.cloud.Calls(customerRole); n < 50 || n > 10+5*10+2 {
 			t.Errorf("%d calls in 5 s, want about 10 a second", n)
 		}

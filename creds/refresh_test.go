@@ -11,6 +11,7 @@ import (
 	"github.com/rolebridge/rolebridge/cloud"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 )
 
 func TestASessionIsRenewedAfterHalfOfItsLife(t *testing.T) {
@@ -18,12 +19,11 @@ func TestASessionIsRenewedAfterHalfOfItsLife(t *testing.T) {
 		w := newWorld(t)
 		b := w.broker(t)
 		first := mustSession(t, b, w.token)
-		time.Sleep(29 * time.Minute)
+		bubbletest.Pass(29 * time.Minute)
 		if s := mustSession(t, b, w.token); s != first {
 			t.Errorf("renewed before half of its life")
 		}
-		time.Sleep(8 * time.Minute)
-		synctest.Wait()
+		bubbletest.Pass(8 * time.Minute)
 		w.wantCalls(t, "37 minutes", 1, 2) // the platform role's first session still had enough
 		if s := mustSession(t, b, w.token); s == first {
 			t.Errorf("not renewed after 37 minutes")
@@ -39,8 +39,7 @@ func TestAnIdleSessionIsLeftToExpire(t *testing.T) {
 		w := newWorld(t)
 		b := w.broker(t)
 		mustSession(t, b, w.token)
-		time.Sleep(24 * time.Hour)
-		synctest.Wait()
+		bubbletest.Pass(24 * time.Hour)
 		w.wantCalls(t, "a day after one read", 1, 2) // one renewal, which nobody read
 		if got := w.metric(t, "rolebridge_broker_cached_sessions", ""); got != 0 {
 			t.Errorf("%v sessions in memory, want none", got)
@@ -54,7 +53,7 @@ func TestAnIdleSessionIsRenewedWhenItIsReadAgain(t *testing.T) {
 		w := newWorld(t)
 		b := w.broker(t)
 		mustSession(t, b, w.token)
-		time.Sleep(74 * time.Minute) // renewed at 30 to 36, and at 60 to 72 passed over
+		bubbletest.Pass(74 * time.Minute) // renewed at 30 to 36, and at 60 to 72 passed over
 		before := w.cloud.Calls(customerRole)
 		late := mustSession(t, b, w.token)
 		if left := time.Until(late.Expires); left < creds.MinLife {
@@ -77,7 +76,7 @@ func TestWhatIsHandedOutHas15MinutesLeft(t *testing.T) {
 			if left := time.Until(s.Expires); left < creds.MinLife {
 				t.Fatalf("%s left, want 15 minutes at least", left)
 			}
-			time.Sleep(time.Duration(random.ExpFloat64() * float64(20*time.Minute)))
+			bubbletest.Pass(time.Duration(random.ExpFloat64() * float64(20*time.Minute)))
 		}
 	})
 }
@@ -99,7 +98,7 @@ func TestTheFleetAsksTwiceAnHourAtMost(t *testing.T) {
 							t.Fatalf("%s left, want 15 minutes at least", left)
 						}
 					}
-					time.Sleep(time.Minute)
+					bubbletest.Pass(time.Minute)
 				}
 				if got := w.cloud.Calls(customerRole); got > 2*hours+1 || got < hours {
 					t.Errorf("the customer's role was asked for %d times in %d hours, want at most two an hour", got, hours)
@@ -170,8 +169,7 @@ func TestOnlyWantedSessionsAreRenewed(t *testing.T) {
 				b := w.broker(t)
 				mustSession(t, b, w.token)
 				change(w)
-				time.Sleep(2 * time.Hour)
-				synctest.Wait()
+				bubbletest.Pass(2 * time.Hour)
 				w.wantCalls(t, name, 1, 1)
 				if got := w.metric(t, "rolebridge_broker_refreshes_total", `outcome="gone"`); got != 1 {
 					t.Errorf("%v refreshes were counted as gone, want 1", got)
@@ -190,7 +188,7 @@ func TestAFailedRefreshKeepsTheSession(t *testing.T) {
 				first := mustSession(t, b, w.token)
 				trouble := w.cloud.Inject(credstest.Fault{Fault: fault})
 				for time.Until(first.Expires) > 62*time.Second {
-					time.Sleep(time.Second)
+					bubbletest.Pass(time.Second)
 					start := time.Now()
 					if s := mustSession(t, b, w.token); s != first {
 						t.Fatal("another session while nobody gives one")
@@ -202,12 +200,12 @@ func TestAFailedRefreshKeepsTheSession(t *testing.T) {
 				if trouble.Fired() == 0 {
 					t.Error("the fault never fired")
 				}
-				time.Sleep(3 * time.Second)
+				bubbletest.Pass(3 * time.Second)
 				if s, err := b.Session(t.Context(), w.token); err == nil {
 					t.Errorf("a session with %s left was handed out", time.Until(s.Expires))
 				}
 				trouble.Remove()
-				time.Sleep(3 * time.Minute)
+				bubbletest.Pass(3 * time.Minute)
 				mustSession(t, b, w.token)
 			})
 		})

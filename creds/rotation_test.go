@@ -12,6 +12,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 )
 
 const nextID = "b0a4d6c1e7f24d5f8f2f6d4e3c2b1a09"
@@ -58,7 +59,7 @@ func TestAnExchangeOfTheExternalIDLeavesWarmSessionsWarm(t *testing.T) {
 							t.Fatalf("%s hands out %s, want %s", what, got.AccessKeyID, first.AccessKeyID)
 						}
 					}
-					time.Sleep(10 * time.Second)
+					bubbletest.Pass(10 * time.Second)
 				}
 			})
 		})
@@ -71,15 +72,15 @@ func TestAConnectorThatReadsSeldomFindsItsSessionRenewedUnderTheNewExternalID(t 
 		b := w.broker(t)
 		first := mustSession(t, b, w.token)
 		w.accepts(externalID, nextID)
-		time.Sleep(10 * time.Minute)
+		bubbletest.Pass(10 * time.Minute)
 		w.exchanged()
-		time.Sleep(12 * time.Minute)
+		bubbletest.Pass(12 * time.Minute)
 		w.accepts(nextID, "")
 		w.rotationOver()
 		old := w.cloud.Inject(credstest.Fault{ExternalID: externalID})
-		time.Sleep(18 * time.Minute) // half of its life is over
+		bubbletest.Pass(18 * time.Minute) // half of its life is over
 		w.cloud.Inject(credstest.Fault{Fault: cloud.FaultUnavailable})
-		time.Sleep(5 * time.Minute)
+		bubbletest.Pass(5 * time.Minute)
 		second := mustSession(t, b, w.token)
 		if second == first {
 			t.Error("the session of before the rotation was not renewed")
@@ -122,14 +123,14 @@ func TestAPlaceThatHasNotHeardOfTheNewExternalIDFailsNoRead(t *testing.T) {
 					t.Errorf("a read took %s", took)
 				}
 			}
-			time.Sleep(10 * time.Second)
+			bubbletest.Pass(10 * time.Second)
 		}
 		if stale.Fired() == 0 || told.Load() == 0 {
 			t.Errorf("the stale place refused %d times and %d times trust was to be looked at, want both", stale.Fired(), told.Load())
 		}
 		w.accepts(nextID, "")
 		w.rotationOver()
-		time.Sleep(40 * time.Minute)
+		bubbletest.Pass(40 * time.Minute)
 		late := credstest.NewToken()
 		w.replica.Bind(orders, "late", late)
 		mustSession(t, fleet[1], late)
@@ -205,7 +206,7 @@ func TestARoleThatRefusesBothExternalIDsRefuses(t *testing.T) {
 			w.exchanged()
 			_, err := b.Session(t.Context(), w.token)
 			wantCode(t, "exchanged", err, integration.CodeDenied)
-			time.Sleep(3 * time.Minute) // what was refused is asked for again
+			bubbletest.Pass(3 * time.Minute) // what was refused is asked for again
 			w.proving(externalID, nextID, true)
 			start := time.Now()
 			_, err = b.Session(t.Context(), w.token)
@@ -213,7 +214,7 @@ func TestARoleThatRefusesBothExternalIDsRefuses(t *testing.T) {
 			if took := time.Since(start); took > 0 {
 				t.Errorf("a refusal took %s", took)
 			}
-			time.Sleep(3 * time.Minute)
+			bubbletest.Pass(3 * time.Minute)
 		}
 		w.accepts(externalID, "")
 		w.exchanged()
@@ -222,7 +223,7 @@ func TestARoleThatRefusesBothExternalIDsRefuses(t *testing.T) {
 		wantCode(t, "in the rotation", err, integration.CodeDenied)
 		w.rotationOver()
 		w.accepts(externalID, "")
-		time.Sleep(3 * time.Minute)
+		bubbletest.Pass(3 * time.Minute)
 		former := w.cloud.Inject(credstest.Fault{ExternalID: externalID})
 		if _, err = b.Session(t.Context(), w.token); former.Fired() != 0 {
 			t.Errorf("the former external ID was used after the rotation: %v", err)

@@ -25,6 +25,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/creds/identity"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 	"github.com/rolebridge/rolebridge/internal/certtest"
 	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/secret"
@@ -314,13 +315,13 @@ func TestAWorkloadsSessionIsRenewedAheadWhileItIsAdmitted(t *testing.T) {
 			}
 		}
 		read()
-		time.Sleep(50 * time.Minute)
+		bubbletest.Pass(50 * time.Minute)
 		if got := w.metric(t, "rolebridge_broker_refreshes_total", `outcome="issued"`); got != 1 {
 			t.Errorf("%v renewals after 50 minutes, want 1", got)
 		}
 		read()
 		w.admit(orders, sink)
-		time.Sleep(50 * time.Minute)
+		bubbletest.Pass(50 * time.Minute)
 		if got := w.metric(t, "rolebridge_broker_refreshes_total", `outcome="gone"`); got != 1 {
 			t.Errorf("%v sessions were let go after the workload was taken away, want 1", got)
 		}
@@ -474,7 +475,7 @@ func TestFailedAttemptsAreLimitedBySourceAndWhatIsRightIsAnswered(t *testing.T) 
 		if got := w.metric(t, "rolebridge_broker_limited_attempts_total", ""); got != 1003 {
 			t.Errorf("%v limited attempts are counted, want 1003", got)
 		}
-		time.Sleep(2 * time.Second)
+		bubbletest.Pass(2 * time.Second)
 		if r := from(one, "wrong"); r.StatusCode != http.StatusUnauthorized {
 			t.Errorf("after a while: got %d, want 401", r.StatusCode)
 		}

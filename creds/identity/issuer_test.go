@@ -13,6 +13,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/creds/identity"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 )
 
 func TestANewKeyIsFetchedAndJunkFetchesNothingMore(t *testing.T) {
@@ -21,7 +22,7 @@ func TestANewKeyIsFetchedAndJunkFetchesNothingMore(t *testing.T) {
 		p := publish(v)
 		p.keys[issuer] = []jose.JSONWebKey{key()}
 		want(t, "first", prove(t.Context(), v, acme, credstest.Sign(key(), claims(issuer, time.Hour)), wanted(issuer)), nil)
-		time.Sleep(11 * time.Second)
+		bubbletest.Pass(11 * time.Second)
 		next := credstest.NewSigningKey(jose.ES256)
 		p.set(func(p *published) { p.keys[issuer] = append(p.keys[issuer], next) })
 		want(t, "a new key", prove(t.Context(), v, acme, credstest.Sign(next, claims(issuer, time.Hour)), wanted(issuer)), nil)
@@ -33,7 +34,7 @@ func TestANewKeyIsFetchedAndJunkFetchesNothingMore(t *testing.T) {
 				junk := credstest.Sign(credstest.NewSigningKey(jose.ES256), claims(issuer, time.Hour))
 				want(t, "junk", prove(t.Context(), v, acme, junk, wanted(issuer)), identity.ErrRefused)
 			}
-			time.Sleep(time.Second)
+			bubbletest.Pass(time.Second)
 		}
 		if n := p.count(issuer); n > 2+6 {
 			t.Errorf("asked %d times within a minute of unknown keys, want at most once in 10 s", n)
@@ -49,7 +50,7 @@ func TestAWithdrawnKeyEndsWhatItProved(t *testing.T) {
 		raw := credstest.Sign(key(), claims(issuer, 24*time.Hour))
 		want(t, "first", prove(t.Context(), v, acme, raw, wanted(issuer)), nil)
 		p.set(func(p *published) { p.keys[issuer] = []jose.JSONWebKey{credstest.NewSigningKey(jose.ES256)} })
-		time.Sleep(identity.Defaults().Refresh + time.Second)
+		bubbletest.Pass(identity.Defaults().Refresh + time.Second)
 		want(t, "the read that asks again", prove(t.Context(), v, acme, raw, wanted(issuer)), nil)
 		synctest.Wait()
 		want(t, "afterwards", prove(t.Context(), v, acme, raw, wanted(issuer)), identity.ErrRefused)
@@ -68,12 +69,12 @@ func TestAnOutageOfTheIssuerDoesNotMatter(t *testing.T) {
 			want(t, fmt.Sprintf("a token known, hour %d", hour), prove(t.Context(), v, acme, long, wanted(issuer)), nil)
 			want(t, fmt.Sprintf("a new token, hour %d", hour),
 				prove(t.Context(), v, acme, credstest.Sign(key(), claims(issuer, time.Hour)), wanted(issuer)), nil)
-			time.Sleep(time.Hour)
+			bubbletest.Pass(time.Hour)
 		}
-		time.Sleep(2 * time.Hour)
+		bubbletest.Pass(2 * time.Hour)
 		want(t, "a token known, after a day", prove(t.Context(), v, acme, long, wanted(issuer)), nil)
 		want(t, "a new token, after a day", prove(t.Context(), v, acme, credstest.Sign(key(), claims(issuer, time.Hour)), wanted(issuer)), identity.ErrUnavailable)
-		time.Sleep(24 * time.Hour)
+		bubbletest.Pass(24 * time.Hour)
 		want(t, "the token has expired", prove(t.Context(), v, acme, long, wanted(issuer)), identity.ErrRefused)
 	})
 }
@@ -86,13 +87,13 @@ func TestADeadIssuerIsAskedLessAndLess(t *testing.T) {
 		raw := credstest.Sign(key(), claims(issuer, time.Hour))
 		for range 600 {
 			want(t, "away", prove(t.Context(), v, acme, raw, wanted(issuer)), identity.ErrUnavailable)
-			time.Sleep(time.Second)
+			bubbletest.Pass(time.Second)
 		}
 		if n := p.count(issuer); n < 8 || n > 25 {
 			t.Errorf("asked %d times in ten minutes of 600 reads, want about 15", n)
 		}
 		p.set(func(p *published) { p.keys[issuer], p.away[issuer] = []jose.JSONWebKey{key()}, false })
-		time.Sleep(80 * time.Second)
+		bubbletest.Pass(80 * time.Second)
 		want(t, "back", prove(t.Context(), v, acme, raw, wanted(issuer)), nil)
 	})
 }
@@ -124,7 +125,7 @@ func TestWhoCannotWaitFindsTheKeysLater(t *testing.T) {
 		defer cancel()
 		want(t, "impatient", prove(ctx, v, acme, raw, wanted(issuer)), identity.ErrUnavailable)
 		want(t, "without patience", v.Token(t.Context(), acme, raw, wanted(issuer), 100*time.Millisecond), identity.ErrUnavailable)
-		time.Sleep(2 * time.Second)
+		bubbletest.Pass(2 * time.Second)
 		want(t, "later", prove(t.Context(), v, acme, raw, wanted(issuer)), nil)
 		if n := p.count(issuer); n != 1 {
 			t.Errorf("asked %d times, want once", n)

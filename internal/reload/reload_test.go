@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 	"github.com/rolebridge/rolebridge/internal/reload"
 )
 
@@ -54,8 +55,7 @@ func TestAChangeIsTakenOnlyWhenItIsWhole(t *testing.T) {
 		})
 		want := func(value, said string) {
 			t.Helper()
-			time.Sleep(3 * time.Second)
-			synctest.Wait()
+			bubbletest.Pass(3 * time.Second)
 			mu.Lock()
 			defer mu.Unlock()
 			if got := v.Get(); got != value || strings.Join(told, ",") != said {

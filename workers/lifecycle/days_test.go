@@ -12,6 +12,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 )
 
 // days is a partition that lives by its timers: nothing happens but what is due, and workers answer at once. It is not
@@ -173,7 +174,7 @@ func TestProofsGoOnWhateverIsRestarted(t *testing.T) {
 		d := newDays(t, 10)
 		for n := range 60 { // two days and a half, in which nothing runs for longer than an hour
 			d.run(time.Duration(5+n%55) * time.Minute)
-			time.Sleep(time.Duration(n%40) * time.Minute) // nobody runs
+			bubbletest.Pass(time.Duration(n%40) * time.Minute) // nobody runs
 			d.restart()
 		}
 		for id, at := range d.proofs {
@@ -193,7 +194,7 @@ func TestWhatBecameDueWhileNobodyRanIsSpread(t *testing.T) {
 		const many = 100 // an organization has no more by default
 		d := newDays(t, many)
 		d.run(3 * time.Hour)
-		time.Sleep(2 * time.Hour)
+		bubbletest.Pass(2 * time.Hour)
 		clear(d.proofs)
 		d.restart()
 		d.run(time.Minute)
