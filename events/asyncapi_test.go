@@ -264,6 +264,11 @@ func TestEveryRecordIsAsAsyncAPISays(t *testing.T) {
 		}
 		r, err := c.EventRecord(e)
 		check(f.Type(), r, err)
+		if integration.OfAccount(f) {
+			e.Integration, e.Account = "", "u-1"
+			r, err = c.EventRecord(e)
+			check(f.Type(), r, err)
+		}
 		e.Answers, e.Version = nil, 0
 		r, err = c.EventRecord(e)
 		check(f.Type(), r, err)
@@ -314,14 +319,24 @@ func TestEveryStoredRecordIsAsAsyncAPISays(t *testing.T) {
 			t.Errorf("key of %s: %v", name, err)
 		}
 	}
+	a := integration.Account{
+		ID: "u-1", Organization: "org-1", Kind: integration.User, Name: "n", Description: "d", Identities: identities, Version: 1,
+		Keys:      map[integration.KeyID]integration.APIKey{"K1": {Proof: "cd", Name: "n", Description: "d", CreatedAt: noon, CreatedBy: "u-1", ExpiresAt: noon}},
+		CreatedAt: noon, CreatedBy: "u-1", UpdatedAt: noon,
+	}
+	r, err := topics.AccountRecord("org-1", a.ID, &a)
+	check("state.account", r, err)
+	r, err = topics.AccountRecord("org-1", "u/1", nil)
+	check("state.account", r, err)
 	for _, o := range []integration.Organization{{ID: "org-1", InsecureRoles: integration.InsecureBlock}, {
 		ID: "org/1", InsecureRoles: integration.InsecureWarn,
 		RoleBindings: []integration.RoleBinding{rights, {Principal: "u-1", Role: integration.OrganizationAdmin}},
+		FirstKey:     &integration.FirstKey{Account: "u-1", Key: "K1"},
 	}} {
 		r, err := topics.OrganizationRecord(o)
 		check("state.organization", r, err)
 	}
-	r, err := topics.IntegrationRecord("org-1", i.ID, &i)
+	r, err = topics.IntegrationRecord("org-1", i.ID, &i)
 	check("state.integration", r, err)
 	r, err = topics.IntegrationRecord("org-1", i.ID, nil)
 	check("state.integration", r, err)
@@ -344,6 +359,8 @@ func TestEveryStoredRecordIsAsAsyncAPISays(t *testing.T) {
 		"trust":              {doc.Schemas["trust"].Properties, i.Trust},
 		"binding":            {doc.Schemas["binding"].Properties, integration.Binding{}},
 		"rotation":           {doc.Schemas["rotation"].Properties, integration.Rotation{}},
+		"state.account":      {doc.Messages["state.account"].Payload.Properties, a},
+		"apiKey":             {doc.Schemas["apiKey"].Properties, integration.APIKey{}},
 		"token":              {doc.Schemas["token"].Properties, integration.Token{}},
 	} {
 		var fields []string

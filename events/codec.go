@@ -170,7 +170,10 @@ func (c *Codec) Event(r *kgo.Record) (integration.Event, error) {
 	out := integration.Event{
 		Organization: integration.OrganizationID(attribute(e, extOrganization)), Time: e.Time(), Fact: fact.(integration.Fact),
 	}
-	if s := e.Subject(); s != string(out.Organization) {
+	switch s := e.Subject(); {
+	case integration.OfAccount(out.Fact):
+		out.Account = integration.Principal(s)
+	case s != string(out.Organization):
 		out.Integration = integration.ID(s)
 	}
 	if v := attribute(e, extVersion); v != "" {
@@ -193,9 +196,14 @@ func (c *Codec) EventRecord(ev integration.Event) (*kgo.Record, error) {
 	if subject == "" {
 		subject = string(ev.Organization)
 	}
+	e.SetID(fmt.Sprintf("%s.%d", subject, ev.Version))
+	if ev.Account != "" {
+		// Two tenants may have a principal of the same name, and one may be deleted and made again.
+		subject = string(ev.Account)
+		e.SetID(fmt.Sprintf("%s/%s.%d.%d", ev.Organization, ev.Account, ev.Version, ev.Time.UnixMilli()))
+	}
 	e.SetSubject(subject)
 	e.SetTime(ev.Time)
-	e.SetID(fmt.Sprintf("%s.%d", subject, ev.Version))
 	if ev.Version > 0 {
 		e.SetExtension(extVersion, strconv.FormatInt(ev.Version, 10))
 	}

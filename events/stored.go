@@ -12,11 +12,12 @@ import (
 	"github.com/rolebridge/rolebridge/integration"
 )
 
-// Keys of the state topic open with what they hold: an organization, one of its integrations, the receipt of a command,
-// or the cursor of a partition. Parts are escaped as in a URL's path, so any identifier fits.
+// Keys of the state topic open with what they hold: an organization, one of its integrations or accounts, the receipt of a
+// command, or the cursor of a partition. Parts are escaped as in a URL's path, so any identifier fits.
 const (
 	keyOrganization = "organization"
 	keyIntegration  = "integration"
+	keyAccount      = "account"
 	keyReceipt      = "receipt"
 	keyCursor       = "cursor"
 )
@@ -43,6 +44,14 @@ func (t Topics) IntegrationRecord(o integration.OrganizationID, id integration.I
 		return t.stored(o, nil, keyIntegration, string(o), string(id))
 	}
 	return t.stored(o, i, keyIntegration, string(o), string(id))
+}
+
+// AccountRecord writes an account to the state topic; nil is its tombstone.
+func (t Topics) AccountRecord(o integration.OrganizationID, p integration.Principal, a *integration.Account) (*kgo.Record, error) {
+	if a == nil {
+		return t.stored(o, nil, keyAccount, string(o), string(p))
+	}
+	return t.stored(o, a, keyAccount, string(o), string(p))
 }
 
 // ReceiptRecord writes a receipt to the state topic; nil is its tombstone.
@@ -72,15 +81,17 @@ func (t Topics) stored(o integration.OrganizationID, value any, parts ...string)
 	return r, nil
 }
 
-// Stored is what one record of the state topic says. Exactly one of Organization, Integration, Receipt and Cursor is
-// set; for a tombstone none, and the identifying fields say what is gone.
+// Stored is what one record of the state topic says. Exactly one of Organization, Integration, Account, Receipt and
+// Cursor is set; for a tombstone none, and the identifying fields say what is gone.
 type Stored struct {
 	OrganizationID integration.OrganizationID
 	IntegrationID  integration.ID
+	AccountID      integration.Principal
 	Asker          integration.Asker
 
 	Organization *integration.Organization
 	Integration  *integration.Integration
+	Account      *integration.Account
 	Receipt      *integration.Receipt
 	Cursor       Cursor
 }
@@ -107,6 +118,9 @@ func ReadStored(r *kgo.Record) (Stored, error) {
 	case parts[0] == keyIntegration && len(parts) == 3:
 		s.OrganizationID, s.IntegrationID = integration.OrganizationID(parts[1]), integration.ID(parts[2])
 		into = &s.Integration
+	case parts[0] == keyAccount && len(parts) == 3:
+		s.OrganizationID, s.AccountID = integration.OrganizationID(parts[1]), integration.Principal(parts[2])
+		into = &s.Account
 	case parts[0] == keyReceipt && len(parts) == 4:
 		s.OrganizationID = integration.OrganizationID(parts[1])
 		s.Asker = integration.Asker{Source: parts[2], ID: parts[3]}

@@ -31,6 +31,7 @@ type Table struct {
 	organizations map[integration.OrganizationID]*cell // empty ones are of organizations that are gone, or not read yet
 	integrations  map[integration.ID]*integration.Integration
 	environments  map[place]map[integration.ID]struct{}
+	accounts      accounts
 	answers       map[answerKey]*integration.Receipt
 	gone          []integration.ID // the last tombstones: what WaitFor must not take for not there yet
 	position      map[int32]int64  // next offset by partition
@@ -77,6 +78,7 @@ func NewTable(topics Topics, client []kgo.Opt, options ...TableOption) *Table {
 		organizations: map[integration.OrganizationID]*cell{},
 		integrations:  map[integration.ID]*integration.Integration{},
 		environments:  map[place]map[integration.ID]struct{}{},
+		accounts:      newAccounts(),
 		answers:       map[answerKey]*integration.Receipt{},
 		position:      map[int32]int64{},
 		behind:        map[int32]int64{},
@@ -186,6 +188,8 @@ func (t *Table) apply(r *kgo.Record) error {
 		}
 	case s.IntegrationID != "":
 		t.put(s.IntegrationID, s.Integration)
+	case s.AccountID != "":
+		t.accounts.put(s.OrganizationID, s.AccountID, s.Account)
 	default:
 		t.home(s.OrganizationID).Store(s.Organization)
 	}

@@ -24,12 +24,13 @@ const (
 	OpUse       Operation = "use"       // bind and unbind connectors
 	OpGrant     Operation = "grant"     // give and take roles
 	OpConfigure Operation = "configure" // settings of the organization
+	OpAccounts  Operation = "accounts"  // see, make and remove users, service accounts and their API keys
 )
 
 // permits is the whole matrix. A role binding's scope says where: OrganizationAdmin counts only for a whole
 // organization, and nobody gives a role that reaches further than their own scope.
 var permits = map[Role]map[Operation]bool{
-	OrganizationAdmin: {OpRead: true, OpCreate: true, OpManage: true, OpValidate: true, OpUse: true, OpGrant: true, OpConfigure: true},
+	OrganizationAdmin: {OpRead: true, OpCreate: true, OpManage: true, OpValidate: true, OpUse: true, OpGrant: true, OpConfigure: true, OpAccounts: true},
 	EnvironmentAdmin:  {OpRead: true, OpCreate: true, OpManage: true, OpValidate: true, OpUse: true, OpGrant: true},
 	ResourceOwner:     {OpRead: true, OpValidate: true, OpUse: true, OpGrant: true},
 	Assigner:          {OpRead: true, OpUse: true},
@@ -40,7 +41,7 @@ func Roles() []Role { return []Role{OrganizationAdmin, EnvironmentAdmin, Resourc
 
 // Operations lists every operation.
 func Operations() []Operation {
-	return []Operation{OpRead, OpCreate, OpManage, OpValidate, OpUse, OpGrant, OpConfigure}
+	return []Operation{OpRead, OpCreate, OpManage, OpValidate, OpUse, OpGrant, OpConfigure, OpAccounts}
 }
 
 // rank orders roles for granting: nobody gives more than they have.
@@ -111,10 +112,10 @@ func (b RoleBinding) check(at string) *Refusal {
 		return refuseField(at+"/scope", "OrganizationAdmin is a role of the whole organization")
 	}
 	if b.Role == EnvironmentAdmin && (b.Scope.Environment == "" || b.Scope.Integration != "") {
-		return refuseField(at+"/scope", "EnvironmentAdmin is a role of one environment")
+		return refuseField(at+"/scope", "EnvironmentAdmin is a role of environments")
 	}
 	if (b.Role == ResourceOwner || b.Role == Assigner) && b.Scope.Environment == "" {
-		return refuseField(at+"/scope", "%s is a role of one environment's integrations", b.Role)
+		return refuseField(at+"/scope", "%s is a role of an environment's integrations", b.Role)
 	}
 	return nil
 }

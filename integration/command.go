@@ -27,9 +27,15 @@ type Ask interface {
 func Asks() []Ask {
 	return []Ask{
 		CreateOrganization{},
+		Bootstrap{},
 		ConfigureOrganization{},
 		CreateRoleBinding{},
 		DeleteRoleBinding{},
+		CreateAccount{},
+		UpdateAccount{},
+		DeleteAccount{},
+		CreateKey{},
+		DeleteKey{},
 		Create{},
 		Update{},
 		Validate{},
@@ -49,6 +55,15 @@ type CreateOrganization struct {
 	Admin Principal `json:"admin"`
 }
 
+// Bootstrap makes an organization's first administrator and API key, and the organization if it is missing. Only the
+// platform may.
+type Bootstrap struct {
+	Admin Principal `json:"admin"`
+	KeyClaim
+	// Replace exchanges the key that an earlier bootstrap made; without it a second one is refused.
+	Replace bool `json:"replace,omitempty"`
+}
+
 // ConfigureOrganization changes settings; what is absent stays.
 type ConfigureOrganization struct {
 	// IntegrationQuota is the number of integrations allowed, 0 to [MaxQuota]. Only the platform may change it.
@@ -64,6 +79,41 @@ type CreateRoleBinding struct {
 // DeleteRoleBinding takes a role away.
 type DeleteRoleBinding struct {
 	RoleBinding
+}
+
+// CreateAccount makes a user or a service account.
+type CreateAccount struct {
+	// Account is the id; only the platform chooses one, for principals that it knows already.
+	Account     Principal   `json:"account,omitempty"`
+	Kind        AccountKind `json:"kind"`
+	Name        string      `json:"display_name"`
+	Description string      `json:"description,omitempty"`
+	Identities  []OIDC      `json:"identities,omitempty"`
+}
+
+// UpdateAccount changes an account; what is absent stays.
+type UpdateAccount struct {
+	Account     Principal `json:"account"`
+	Name        *string   `json:"display_name,omitempty"`
+	Description *string   `json:"description,omitempty"`
+	Identities  *[]OIDC   `json:"identities,omitempty"`
+}
+
+// DeleteAccount removes an account with its keys and roles.
+type DeleteAccount struct {
+	Account Principal `json:"account"`
+}
+
+// CreateKey gives an account an API key. The asker makes id and secret at random and sends a proof of the secret only.
+type CreateKey struct {
+	Account Principal `json:"account"`
+	KeyClaim
+}
+
+// DeleteKey takes an API key away.
+type DeleteKey struct {
+	Account Principal `json:"account"`
+	Key     KeyID     `json:"key"`
 }
 
 // Create makes an integration; without a customer identity in its configuration, a draft.
@@ -131,9 +181,15 @@ type Unbind struct {
 }
 
 func (CreateOrganization) Type() string    { return "organization.create" }
+func (Bootstrap) Type() string             { return "organization.bootstrap" }
 func (ConfigureOrganization) Type() string { return "organization.configure" }
 func (CreateRoleBinding) Type() string     { return "role-binding.create" }
 func (DeleteRoleBinding) Type() string     { return "role-binding.delete" }
+func (CreateAccount) Type() string         { return "account.create" }
+func (UpdateAccount) Type() string         { return "account.update" }
+func (DeleteAccount) Type() string         { return "account.delete" }
+func (CreateKey) Type() string             { return "api-key.create" }
+func (DeleteKey) Type() string             { return "api-key.delete" }
 func (Create) Type() string                { return "integration.create" }
 func (Update) Type() string                { return "integration.update" }
 func (Validate) Type() string              { return "integration.validate" }
@@ -146,9 +202,15 @@ func (RotateToken) Type() string           { return "connector.rotate-token" }
 func (Unbind) Type() string                { return "connector.unbind" }
 
 func (CreateOrganization) About() ID    { return "" }
+func (Bootstrap) About() ID             { return "" }
 func (ConfigureOrganization) About() ID { return "" }
 func (CreateRoleBinding) About() ID     { return "" }
 func (DeleteRoleBinding) About() ID     { return "" }
+func (CreateAccount) About() ID         { return "" }
+func (UpdateAccount) About() ID         { return "" }
+func (DeleteAccount) About() ID         { return "" }
+func (CreateKey) About() ID             { return "" }
+func (DeleteKey) About() ID             { return "" }
 func (Create) About() ID                { return "" }
 func (a Update) About() ID              { return a.Integration }
 func (a Validate) About() ID            { return a.Integration }

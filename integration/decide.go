@@ -75,12 +75,26 @@ func (d *decision) emit(id ID, fact Fact) {
 	d.events = append(d.events, e)
 }
 
+// emitAccount records fact about the account of p.
+func (d *decision) emitAccount(p Principal, fact Fact) {
+	e := Event{Organization: d.organization, Account: p, Version: 1, Time: d.in.Now, Answers: d.answers, Fact: fact}
+	d.answers = nil
+	if a, ok := d.state.Account(p); ok {
+		e.Version = a.Version + 1
+	}
+	Evolve(d.state, e)
+	d.events = append(d.events, e)
+}
+
 func (d *decision) decide(cmd Command) *Refusal {
 	if r := checkPrincipal("/actor", cmd.Actor); r != nil {
 		return r
 	}
 	if ask, ok := cmd.Ask.(CreateOrganization); ok {
 		return d.createOrganization(cmd.Actor, ask)
+	}
+	if ask, ok := cmd.Ask.(Bootstrap); ok {
+		return d.bootstrap(cmd.Actor, ask)
 	}
 	o, ok := d.state.Organization()
 	if !ok {
@@ -93,6 +107,16 @@ func (d *decision) decide(cmd Command) *Refusal {
 		return d.createRoleBinding(o, cmd.Actor, ask.RoleBinding)
 	case DeleteRoleBinding:
 		return d.deleteRoleBinding(o, cmd.Actor, ask.RoleBinding)
+	case CreateAccount:
+		return d.createAccount(o, cmd.Actor, ask)
+	case UpdateAccount:
+		return d.updateAccount(o, cmd.Actor, ask)
+	case DeleteAccount:
+		return d.deleteAccount(o, cmd.Actor, ask)
+	case CreateKey:
+		return d.createKey(o, cmd.Actor, ask)
+	case DeleteKey:
+		return d.deleteKey(o, cmd.Actor, ask)
 	case Create:
 		return d.create(o, cmd.Actor, ask)
 	case Update:

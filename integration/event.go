@@ -7,6 +7,8 @@ type Event struct {
 	Organization OrganizationID
 	// Integration is empty when the aggregate is the organization itself.
 	Integration ID
+	// Account is set when the aggregate is an account.
+	Account Principal
 	// Version of the aggregate after this event: one more than before. 0 for a refusal, which changes no aggregate.
 	Version int64
 	Time    time.Time
@@ -32,9 +34,15 @@ type Fact interface {
 func Facts() []Fact {
 	return []Fact{
 		OrganizationCreated{},
+		Bootstrapped{},
 		OrganizationConfigured{},
 		RoleBindingCreated{},
 		RoleBindingDeleted{},
+		AccountCreated{},
+		AccountUpdated{},
+		AccountDeleted{},
+		KeyCreated{},
+		KeyDeleted{},
 		Created{},
 		Updated{},
 		MappingAsked{},
@@ -81,6 +89,53 @@ type RoleBindingCreated struct {
 // RoleBindingDeleted says that a role was taken, or went with the only integration that it was about.
 type RoleBindingDeleted struct {
 	RoleBinding
+}
+
+// Bootstrapped says which key is the organization's first one now.
+type Bootstrapped struct {
+	FirstKey
+}
+
+// AccountCreated opens an account.
+type AccountCreated struct {
+	Kind        AccountKind `json:"kind"`
+	Name        string      `json:"display_name"`
+	Description string      `json:"description,omitempty"`
+	Identities  []OIDC      `json:"identities,omitempty"`
+	CreatedBy   Principal   `json:"created_by"`
+}
+
+// AccountUpdated carries what can be changed of an account as it is now.
+type AccountUpdated struct {
+	Name        string `json:"display_name"`
+	Description string `json:"description,omitempty"`
+	Identities  []OIDC `json:"identities,omitempty"`
+}
+
+// AccountDeleted says that an account is gone with its keys. A [RoleBindingDeleted] follows for each of its roles.
+type AccountDeleted struct {
+	DeletedBy Principal `json:"deleted_by"`
+}
+
+// KeyCreated says that an account has another API key.
+type KeyCreated struct {
+	KeyClaim
+	CreatedBy Principal `json:"created_by"`
+}
+
+// KeyDeleted says that an API key opens nothing any more.
+type KeyDeleted struct {
+	Key       KeyID     `json:"key"`
+	DeletedBy Principal `json:"deleted_by"`
+}
+
+// OfAccount reports whether a fact is about an account, not about an integration or the organization.
+func OfAccount(f Fact) bool {
+	switch f.(type) {
+	case AccountCreated, AccountUpdated, AccountDeleted, KeyCreated, KeyDeleted:
+		return true
+	}
+	return false
 }
 
 // Created opens an integration.
@@ -250,6 +305,12 @@ func (OrganizationCreated) Type() string    { return "organization.created" }
 func (OrganizationConfigured) Type() string { return "organization.configured" }
 func (RoleBindingCreated) Type() string     { return "role-binding.created" }
 func (RoleBindingDeleted) Type() string     { return "role-binding.deleted" }
+func (Bootstrapped) Type() string           { return "organization.bootstrapped" }
+func (AccountCreated) Type() string         { return "account.created" }
+func (AccountUpdated) Type() string         { return "account.updated" }
+func (AccountDeleted) Type() string         { return "account.deleted" }
+func (KeyCreated) Type() string             { return "api-key.created" }
+func (KeyDeleted) Type() string             { return "api-key.deleted" }
 func (Created) Type() string                { return "integration.created" }
 func (Updated) Type() string                { return "integration.updated" }
 func (MappingAsked) Type() string           { return "mapping.requested" }

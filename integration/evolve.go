@@ -9,6 +9,10 @@ func Evolve(s *State, e Event) {
 	if _, refused := e.Fact.(Refused); refused {
 		return
 	}
+	if e.Account != "" {
+		evolveAccount(s, e)
+		return
+	}
 	if e.Integration == "" {
 		evolveOrganization(s, e)
 		return
@@ -35,7 +39,7 @@ func Evolve(s *State, e Event) {
 func receipt(e Event) Receipt {
 	r := Receipt{
 		Organization: e.Organization, Source: e.Answers.Source, ID: e.Answers.ID, Digest: e.Answers.Digest,
-		Integration: e.Integration, Version: e.Version, At: e.Time,
+		Integration: e.Integration, Account: e.Account, Version: e.Version, At: e.Time,
 	}
 	if refused, ok := e.Fact.(Refused); ok {
 		r.Refusal = &refused.Refusal
@@ -58,6 +62,8 @@ func evolveOrganization(s *State, e Event) {
 	switch fact := e.Fact.(type) {
 	case OrganizationConfigured:
 		o.Quota, o.InsecureRoles = fact.IntegrationQuota, fact.InsecureRoles
+	case Bootstrapped:
+		o.FirstKey = &fact.FirstKey
 	case RoleBindingCreated:
 		o = o.withoutRoleBinding(fact.RoleBinding).withRoleBinding(fact.RoleBinding)
 	case RoleBindingDeleted:
@@ -65,6 +71,33 @@ func evolveOrganization(s *State, e Event) {
 	}
 	o.Version = e.Version
 	s.SetOrganization(o)
+}
+
+func evolveAccount(s *State, e Event) {
+	if fact, ok := e.Fact.(AccountCreated); ok {
+		s.SetAccount(Account{
+			ID: e.Account, Organization: e.Organization, Kind: fact.Kind, Name: fact.Name, Description: fact.Description,
+			Identities: fact.Identities, Version: e.Version, CreatedAt: e.Time, CreatedBy: fact.CreatedBy, UpdatedAt: e.Time,
+		})
+		return
+	}
+	a, ok := s.Account(e.Account)
+	if !ok {
+		return
+	}
+	switch fact := e.Fact.(type) {
+	case AccountDeleted:
+		s.RemoveAccount(e.Account)
+		return
+	case AccountUpdated:
+		a.Name, a.Description, a.Identities = fact.Name, fact.Description, fact.Identities
+	case KeyCreated:
+		a = a.withKey(fact.Key, fact.apiKey(e.Time, fact.CreatedBy))
+	case KeyDeleted:
+		a = a.withoutKey(fact.Key)
+	}
+	a.Version, a.UpdatedAt = e.Version, e.Time
+	s.SetAccount(a)
 }
 
 // evolve applies a fact about an integration that exists.

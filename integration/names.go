@@ -61,6 +61,12 @@ func checkID(field string, id ID) *Refusal {
 	return nil
 }
 
+// printable reports whether s has at most most printable characters, none of them white space at an end.
+func printable(s string, most int) bool {
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= most && strings.TrimSpace(s) == s &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
 func checkName(field, name string) *Refusal {
 	switch n := utf8.RuneCountInString(name); {
 	case !utf8.ValidString(name):

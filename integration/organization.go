@@ -2,6 +2,7 @@ package integration
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -28,6 +29,14 @@ type Organization struct {
 	InsecureRoles InsecureRoles  `json:"insecure_roles"`
 	RoleBindings  []RoleBinding  `json:"role_bindings"`
 	CreatedAt     time.Time      `json:"created_at"`
+	// FirstKey is the key that the last bootstrap made, also when it was deleted since; nil before the first.
+	FirstKey *FirstKey `json:"first_key,omitempty"`
+}
+
+// FirstKey names the API key that a bootstrap made.
+type FirstKey struct {
+	Account Principal `json:"account"`
+	Key     KeyID     `json:"key"`
 }
 
 // RoleBinding gives one principal one role within a scope.
@@ -38,7 +47,7 @@ type RoleBinding struct {
 }
 
 // Scope is the part of an organization that a role binding covers. Empty is the whole organization; an environment
-// alone is all of it; with an integration it is that one integration.
+// alone is all of it, and one that ends in "*" is all whose ids begin so; with an integration it is that one integration.
 type Scope struct {
 	Environment EnvironmentID `json:"environment,omitempty"`
 	Integration ID            `json:"integration,omitempty"`
@@ -49,7 +58,19 @@ func (s Scope) covers(t Scope) bool {
 	if s.Environment == "" {
 		return true
 	}
-	return s.Environment == t.Environment && (s.Integration == "" || s.Integration == t.Integration)
+	return s.Environment.matches(t.Environment) && (s.Integration == "" || s.Integration == t.Integration)
+}
+
+// anyEnvironment ends an environment that is a pattern.
+const anyEnvironment = "*"
+
+// matches reports whether other is e, or is one of those, or a pattern of some of those, that e as a pattern stands for.
+// The whole organization is more than all its environments.
+func (e EnvironmentID) matches(other EnvironmentID) bool {
+	if prefix, pattern := strings.CutSuffix(string(e), anyEnvironment); pattern && other != "" {
+		return strings.HasPrefix(string(other), prefix)
+	}
+	return e == other
 }
 
 func (s Scope) check(at string) *Refusal {
@@ -59,7 +80,11 @@ func (s Scope) check(at string) *Refusal {
 		}
 		return nil
 	}
-	if r := checkIdentifier(at+"/environment", string(s.Environment)); r != nil {
+	begin, pattern := strings.CutSuffix(string(s.Environment), anyEnvironment)
+	if pattern && s.Integration != "" {
+		return refuseField(at+"/environment", "must be one to name an integration")
+	}
+	if r := checkIdentifier(at+"/environment", begin); r != nil && !(pattern && begin == "") {
 		return r
 	}
 	if s.Integration != "" {

@@ -21,6 +21,7 @@ type history struct {
 	w        *world
 	quota    int
 	versions map[integration.ID]int64
+	accounts map[integration.Principal]int64 // versions of those that are there
 	deleted  map[integration.ID]bool
 	ids      []integration.ID
 	answered map[string]bool
@@ -35,7 +36,7 @@ type history struct {
 func newHistory(t *testing.T, rt *rapid.T) *history {
 	h := &history{
 		w:     &world{t: t, state: integration.NewState(), now: start},
-		quota: integration.DefaultQuota, versions: map[integration.ID]int64{}, deleted: map[integration.ID]bool{}, answered: map[string]bool{},
+		quota: integration.DefaultQuota, versions: map[integration.ID]int64{}, accounts: map[integration.Principal]int64{}, deleted: map[integration.ID]bool{}, answered: map[string]bool{},
 		saw: map[integration.ID]*witness{}, late: map[integration.RoleBinding]bool{},
 	}
 	h.w.watch = h.watch
@@ -100,7 +101,7 @@ func (h *history) ask(rt *rapid.T) integration.Ask {
 	somewhere := rapid.SampledFrom(environments).Draw(rt, "environment")
 	binding := integration.RoleBinding{
 		Principal: actors.Draw(rt, "grantee"), Role: rapid.SampledFrom(integration.Roles()).Draw(rt, "granted"),
-		Scope: rapid.SampledFrom([]integration.Scope{{}, {Environment: somewhere}, {Environment: somewhere, Integration: id}}).Draw(rt, "scope"),
+		Scope: rapid.SampledFrom([]integration.Scope{{}, {Environment: "env-*"}, {Environment: somewhere}, {Environment: somewhere, Integration: id}}).Draw(rt, "scope"),
 	}
 	quota := rapid.IntRange(-1, 4).Draw(rt, "quota")
 	create := integration.Create{Environment: somewhere, Name: "n", Config: config}
@@ -125,6 +126,8 @@ func (h *history) ask(rt *rapid.T) integration.Ask {
 		integration.ConfigureOrganization{InsecureRoles: rapid.SampledFrom([]integration.InsecureRoles{"", "block", "warn", "x"}).Draw(rt, "setting")},
 		integration.CreateRoleBinding{RoleBinding: binding},
 		integration.DeleteRoleBinding{RoleBinding: binding},
+		h.aboutAccounts(rt),
+		h.aboutAccounts(rt),
 		integration.Validate{Integration: id},
 		integration.RevokeSessions{Integration: id},
 		integration.RotateExternalID{Integration: id},
@@ -299,6 +302,10 @@ func (h *history) check(t *rapid.T, events []integration.Event) {
 			}
 			continue
 		}
+		if e.Account != "" {
+			h.checkAccount(t, e)
+			continue
+		}
 		if h.deleted[e.Integration] {
 			t.Fatalf("%s happened to %s after its deletion", e.Fact.Type(), e.Integration)
 		}
@@ -366,6 +373,7 @@ func (h *history) holds(t *rapid.T) {
 			}
 		}
 	}
+	h.accountsHold(t, o)
 	if live != h.w.state.Count() {
 		t.Fatalf("%d integrations live, %d counted", live, h.w.state.Count())
 	}

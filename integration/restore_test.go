@@ -76,6 +76,15 @@ func restore(rt *rapid.T, s, changed *integration.State) {
 			}
 		}
 	}
+	for p, a := range changed.Accounts() {
+		records["account "+string(p)] = func() {
+			if a == nil {
+				s.RemoveAccount(p)
+			} else {
+				s.SetAccount(read(rt, *a))
+			}
+		}
+	}
 	for a, r := range changed.ChangedReceipts() {
 		records[a.Source+" "+a.ID] = func() { s.SetReceipt(read(rt, *r)) }
 	}
@@ -112,6 +121,7 @@ func sameIndexes(rt *rapid.T, want, got *integration.State) {
 func sameState(rt *rapid.T, want, got *integration.State) {
 	for what, held := range map[string][2]any{
 		"integrations": {maps.Collect(want.Integrations()), maps.Collect(got.Integrations())},
+		"accounts":     {maps.Collect(want.Accounts()), maps.Collect(got.Accounts())},
 		"receipts":     {receipts(want), receipts(got)},
 	} {
 		if want, got := write(rt, held[0]), write(rt, held[1]); !bytes.Equal(got, want) {
@@ -123,6 +133,10 @@ func sameState(rt *rapid.T, want, got *integration.State) {
 		for _, c := range configs {
 			asks = append(asks, integration.Create{Environment: e, Name: "n", Config: c})
 		}
+	}
+	for p := range want.Accounts() {
+		asks = append(asks, integration.CreateKey{Account: p, KeyClaim: aKey(keyA)}, integration.CreateKey{Account: p, KeyClaim: aKey(keyB)},
+			integration.CreateAccount{Kind: integration.User, Name: "n", Identities: []integration.OIDC{github.OIDC}})
 	}
 	for id := range want.Integrations() {
 		asks = append(asks, integration.Delete{Integration: id}, integration.Validate{Integration: id})

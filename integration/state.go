@@ -12,11 +12,12 @@ import (
 type State struct {
 	base         *State
 	organization *Organization
-	integrations map[ID]*Integration // nil marks a deleted one
-	customers    map[customerKey]ID  // live integrations by customer identity; "" marks a freed one
-	tokens       map[string]binder   // bindings by token hash; the zero binder marks a freed one
-	receipts     map[Asker]*Receipt  // answers to commands
-	live         int                 // integrations that count against the quota
+	integrations map[ID]*Integration    // nil marks a deleted one
+	accounts     map[Principal]*Account // nil marks a deleted one
+	customers    map[customerKey]ID     // live integrations by customer identity; "" marks a freed one
+	tokens       map[string]binder      // bindings by token hash; the zero binder marks a freed one
+	receipts     map[Asker]*Receipt     // answers to commands
+	live         int                    // integrations that count against the quota
 }
 
 type customerKey struct {
@@ -48,9 +49,11 @@ type Receipt struct {
 	ID           string         `json:"id"`
 	Digest       string         `json:"digest"`
 	// Integration is the aggregate that the answer is about; empty for the organization.
-	Integration ID       `json:"integration,omitempty"`
-	Version     int64    `json:"version,omitempty"`
-	Refusal     *Refusal `json:"refusal,omitempty"`
+	Integration ID `json:"integration,omitempty"`
+	// Account is set instead when it is about an account.
+	Account Principal `json:"account,omitempty"`
+	Version int64     `json:"version,omitempty"`
+	Refusal *Refusal  `json:"refusal,omitempty"`
 	// At is when it was decided. Receipts are dropped [ReceiptLife] later.
 	At time.Time `json:"at"`
 }
@@ -62,7 +65,7 @@ const ReceiptLife = 7 * 24 * time.Hour
 // NewState returns the state of an organization that does not exist yet.
 func NewState() *State {
 	return &State{
-		integrations: map[ID]*Integration{}, customers: map[customerKey]ID{}, tokens: map[string]binder{},
+		integrations: map[ID]*Integration{}, accounts: map[Principal]*Account{}, customers: map[customerKey]ID{}, tokens: map[string]binder{},
 		receipts: map[Asker]*Receipt{},
 	}
 }
@@ -80,6 +83,7 @@ func (s *State) Merge(f *State) {
 		s.organization = f.organization
 	}
 	mergeMap(s.integrations, f.integrations, func(v *Integration) bool { return v == nil })
+	mergeMap(s.accounts, f.accounts, func(v *Account) bool { return v == nil })
 	mergeMap(s.customers, f.customers, func(v ID) bool { return v == "" })
 	mergeMap(s.tokens, f.tokens, func(v binder) bool { return v == binder{} })
 	mergeMap(s.receipts, f.receipts, func(v *Receipt) bool { return v == nil })
@@ -119,9 +123,9 @@ func (s *State) Integration(id ID) (i Integration, ok bool) {
 	return Integration{}, false
 }
 
-// Empty reports whether a root holds nothing: no organization, no integration, no receipt.
+// Empty reports whether a root holds nothing: no organization, no integration, no account, no receipt.
 func (s *State) Empty() bool {
-	return s.organization == nil && len(s.integrations) == 0 && len(s.receipts) == 0
+	return s.organization == nil && len(s.integrations) == 0 && len(s.accounts) == 0 && len(s.receipts) == 0
 }
 
 // Count is the number of integrations that count against the quota: all but those being deleted.

@@ -209,6 +209,11 @@ func (b *batch) records(now time.Time) ([]*kgo.Record, error) {
 				return nil, err
 			}
 		}
+		for p, a := range f.Accounts() {
+			if err := add(b.topics.AccountRecord(o, p, a)); err != nil {
+				return nil, err
+			}
+		}
 		for asker, receipt := range f.ChangedReceipts() {
 			if err := add(b.topics.ReceiptRecord(o, asker, receipt)); err != nil {
 				return nil, err

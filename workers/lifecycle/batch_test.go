@@ -206,6 +206,13 @@ func TestAPartitionRestoredFromItsLogIsTheSame(t *testing.T) {
 	b.decide(b.at(result)...)
 	b.decide(b.at(b.command("2", "u-admin", org, create("b", "arn:aws:iam::000000000001:role/other")))...)
 	b.decide(b.at(b.command("3", "u-admin", org, integration.Delete{Integration: e.Integration}))...)
+	for n, p := range []integration.Principal{"u-1", "u-2"} {
+		b.decide(b.at(b.command(fmt.Sprint("account ", n), "platform:x", org, integration.CreateAccount{Account: p, Kind: integration.User, Name: "n"}))...)
+	}
+	b.decide(b.at(b.command("4", "u-admin", org, integration.CreateKey{
+		Account: "u-1", KeyClaim: integration.ClaimKey(org, "u-1", "AAAAAAAAAAAAAAAA", "secret"),
+	}))...)
+	b.decide(b.at(b.command("5", "u-admin", org, integration.DeleteAccount{Account: "u-2"}))...)
 
 	again := newPartition(b.p.id)
 	for _, r := range b.log {
@@ -222,7 +229,7 @@ func TestAPartitionRestoredFromItsLogIsTheSame(t *testing.T) {
 		}
 	}
 	text := func(p *partition) string {
-		out, err := json.Marshal(maps.Collect(p.org(org).Integrations()))
+		out, err := json.Marshal([]any{maps.Collect(p.org(org).Integrations()), maps.Collect(p.org(org).Accounts())})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,6 +240,9 @@ func TestAPartitionRestoredFromItsLogIsTheSame(t *testing.T) {
 	}
 	if got, want := again.org(org).Count(), b.p.org(org).Count(); got != want {
 		t.Errorf("restored count %d, want %d", got, want)
+	}
+	if a, _ := again.org(org).Account("u-1"); len(a.Keys) != 1 {
+		t.Errorf("restored %+v, want its key", a)
 	}
 	b.p = again
 	if got := b.events(b.decide(b.at(b.command("2", "u-admin", org, create("b", "arn:aws:iam::000000000001:role/other")))...)); len(got) != 0 {

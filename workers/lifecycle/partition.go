@@ -84,6 +84,12 @@ func (p *partition) load(r *kgo.Record) error {
 			return nil
 		}
 		p.own(s.OrganizationID).SetIntegration(*s.Integration)
+	case s.AccountID != "":
+		if s.Account == nil {
+			p.own(s.OrganizationID).RemoveAccount(s.AccountID)
+			return nil
+		}
+		p.own(s.OrganizationID).SetAccount(*s.Account)
 	case s.Organization == nil:
 		delete(p.orgs, s.OrganizationID)
 	default:
