@@ -27,8 +27,9 @@ func WithDryRuns(prover dryrun.Prover) Option {
 	return func(s *Server) { s.prover = prover }
 }
 
-// dryRun proves a configuration that is not saved, with the external ID that is reserved for the integration. It writes
-// no command, so nothing is decided and nothing changes.
+// dryRun proves a configuration that is not saved, with the external ID that is reserved for the integration, and with all
+// else that a proof of the integration knows: both IDs of a rotation, what its bindings need. It writes no command, so
+// nothing is decided and nothing changes.
 func (s *Server) dryRun(c *call) (answer, error) {
 	var body wire.DryRunRequest
 	if err := s.bodies.read(c.Request, bodyDryRun, &body); err != nil {
@@ -56,9 +57,9 @@ func (s *Server) dryRun(c *call) (answer, error) {
 	defer cancel()
 	report := notMapped()
 	if i.Mapping.Platform != "" {
-		report, err = s.prover.Prove(ctx, dryrun.Claim{
-			Integration: i.ID, Config: config, Platform: i.Mapping.Platform, ExternalID: i.ExternalID,
-		})
+		ask := i.TrustAsk()
+		ask.Config = config
+		report, err = s.prover.Prove(ctx, dryrun.Claim{Organization: c.organization.ID, Integration: i.ID, Ask: ask})
 	}
 	switch {
 	case err == nil:
@@ -125,7 +126,14 @@ func proofs() []integration.CheckName {
 
 // notProved are the checks about the customer of which the report knows no outcome.
 func notProved(r integration.Report) []integration.CheckName {
-	return slices.DeleteFunc(proofs(), func(name integration.CheckName) bool {
+	all := proofs()
+	for _, c := range r.Checks {
+		switch c.Name {
+		case integration.CheckNextID, integration.CheckFormerID, integration.CheckSourceIdentity: // made where they matter
+			all = append(all, c.Name)
+		}
+	}
+	return slices.DeleteFunc(all, func(name integration.CheckName) bool {
 		outcome := r.Outcome(name)
 		return outcome == integration.Pass || outcome == integration.Fail
 	})

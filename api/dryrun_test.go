@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -49,15 +50,15 @@ func TestADryRunTriesWhatIsNotSavedAndChangesNothing(t *testing.T) {
 	sent := len(s.Sent())
 	var d wire.DryRun
 	request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+"/validation:dry-run", tried).into(t, http.StatusOK, &d)
-	want := dryrun.Claim{
-		Integration: before.ID, Platform: before.Mapping.Platform, ExternalID: before.ExternalID,
+	want := dryrun.Claim{Organization: apitest.OrgA, Integration: before.ID, Ask: integration.TrustAsked{
+		Platform: before.Mapping.Platform, ExternalID: before.ExternalID,
 		Config: integration.Config{Kind: integration.KindAWS, Customer: "arn:aws:iam::000000000000:role/another"},
-	}
-	if asked != want {
+	}}
+	if !reflect.DeepEqual(asked, want) {
 		t.Errorf("asked for %+v, want %+v", asked, want)
 	}
 	if d.Verdict != integration.VerdictInsecure || !slices.Equal(d.NotProved, []integration.CheckName{integration.CheckTagSession}) ||
-		d.Config.Customer() != want.Config.Customer || len(d.Report.Checks) != 8 || d.Report.Checks[3].Remedy != "paste" {
+		d.Config.Customer() != want.Ask.Config.Customer || len(d.Report.Checks) != 8 || d.Report.Checks[3].Remedy != "paste" {
 		t.Errorf("got %+v", d)
 	}
 	after, _ := s.Integration(integration.ID(i.ID))
@@ -76,8 +77,35 @@ func TestADryRunOfTheSavedConfigurationNeedsNoBody(t *testing.T) {
 	i := created(t, s, roleARN)
 	var d wire.DryRun
 	request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+"/validation:dry-run", "{}").into(t, http.StatusOK, &d)
-	if asked.Config.Customer != roleARN || d.Verdict != integration.VerdictClean || len(d.NotProved) != 0 {
+	if asked.Ask.Config.Customer != roleARN || d.Verdict != integration.VerdictClean || len(d.NotProved) != 0 {
 		t.Errorf("asked for %+v, got %+v", asked, d)
+	}
+}
+
+// Whatever the decider has a proof look at, a dry run looks at: else its remedies would undo what is right.
+func TestADryRunAsksForWhatAProofOfTheIntegrationAsksFor(t *testing.T) {
+	t.Parallel()
+	var asked dryrun.Claim
+	s := proving(t, func(_ context.Context, c dryrun.Claim) (integration.Report, error) {
+		asked = c
+		return apitest.Report(), nil
+	})
+	var ordered integration.TrustAsked
+	s.Trust(func(ask integration.TrustAsked) integration.Report {
+		ordered = ask
+		return apitest.Report()
+	})
+	i := created(t, s, roleARN)
+	request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+"/connectors", `{"connector":"sink","token":true,"source_identity":true,`+
+		`"resources":[{"s3":{"bucket":"lake","access":"write"}}]}`).into(t, http.StatusCreated, new(wire.Bound))
+	request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+"/rotation", "").into(t, http.StatusCreated, new(wire.Rotation))
+	request(t, s, apitest.Admin, http.MethodPost, mine+i.ID+"/validation:dry-run", "{}").into(t, http.StatusOK, new(wire.DryRun))
+	if ordered.Next == "" || !ordered.Tags || !ordered.SourceIdentity || len(ordered.Resources) != 1 {
+		t.Fatalf("the order has nothing to compare: %+v", ordered)
+	}
+	ordered.Attempt, ordered.Due = 0, time.Time{}
+	if !reflect.DeepEqual(asked.Ask, ordered) {
+		t.Errorf("the dry run asks for\n%+v\na proof for\n%+v", asked.Ask, ordered)
 	}
 }
 

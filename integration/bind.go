@@ -41,8 +41,8 @@ func (d *decision) bind(i Integration, actor Principal, ask Bind) *Refusal {
 	case !i.mapped():
 	case !i.Trust.Asked:
 		d.askTrust(i.ID)
-	case ask.SourceIdentity:
-		d.emit(i.ID, ValidationRequested{}) // the proof on its way does not look at source identities
+	case ask.SourceIdentity, len(ask.Resources) > 0:
+		d.emit(i.ID, ValidationRequested{}) // the proof on its way does not look at what this connector needs
 	}
 	return nil
 }

@@ -237,32 +237,62 @@ func TestTheBindingsOfAnIntegrationFitIntoARecord(t *testing.T) {
 	t.Error("a thousand bindings of ten thousand bytes were taken: no record of Kafka holds them")
 }
 
-func TestASourceIdentityIsProvedBeforeAnHourIsOver(t *testing.T) {
+func TestWhatAConnectorNeedsIsProvedAtOnceWhenItIsBound(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	id := w.create(roleA)
-	w.mapped(id)
-	last := func() (asked integration.TrustAsked) {
-		for _, e := range w.events {
-			if fact, ok := e.Fact.(integration.TrustAsked); ok {
-				asked = fact
+	for name, c := range map[string]struct {
+		terms integration.Terms
+		looks func(integration.TrustAsked) bool // whether an order looks at the terms; nil: there is nothing to look at
+	}{
+		"nothing in particular": {integration.Terms{}, nil},
+		"a source identity":     {integration.Terms{SourceIdentity: true}, func(a integration.TrustAsked) bool { return a.SourceIdentity }},
+		"a bucket":              {integration.Terms{Resources: []integration.Resource{raw}}, func(a integration.TrustAsked) bool { return len(a.Resources) == 1 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			id := w.create(roleA)
+			w.mapped(id)
+			last := func() (asked integration.TrustAsked) {
+				for _, e := range w.events {
+					if fact, ok := e.Fact.(integration.TrustAsked); ok {
+						asked = fact
+					}
+				}
+				return asked
 			}
-		}
-		return asked
-	}
-	// A proof without it is on its way when the connector is bound.
-	w.mustDo(admin, integration.Bind{Integration: id, Connector: "lcc-1", TokenClaim: claimed(hashA), Terms: integration.Terms{SourceIdentity: true}})
-	if last().SourceIdentity {
-		t.Fatal("the proof on its way looks at source identities: the test shows nothing")
-	}
-	w.result(id, last().Attempt, integration.TrustWasProbed{Report: clean})
-	if !last().SourceIdentity || !w.get(id).Trust.Asked {
-		t.Errorf("no proof with a source identity follows: %+v", last())
-	}
-	w.result(id, last().Attempt, integration.TrustWasProbed{Report: clean})
-	w.mustDo(admin, integration.Unbind{Integration: id, Connector: "lcc-1"})
-	w.mustDo(admin, integration.Validate{Integration: id})
-	if last().SourceIdentity {
-		t.Error("a source identity is proved that no connector has")
+			bind := func(connector integration.ConnectorID, hash string) {
+				w.mustDo(admin, integration.Bind{Integration: id, Connector: connector, TokenClaim: claimed(hash), Terms: c.terms})
+			}
+			first := last().Attempt
+			bind("lcc-1", hashA) // while a proof is on its way
+			if last().Attempt != first {
+				t.Fatal("the proof on its way was ordered anew")
+			}
+			w.result(id, first, integration.TrustWasProbed{Report: clean})
+			if c.looks == nil {
+				if w.get(id).Trust.Asked {
+					t.Error("what is proved already is proved again")
+				}
+			} else {
+				if !w.get(id).Trust.Asked || !c.looks(last()) {
+					t.Errorf("no proof of what the connector needs follows: %+v", last())
+				}
+				w.result(id, last().Attempt, integration.TrustWasProbed{Report: clean})
+			}
+			before := last().Attempt
+			w.now = w.now.Add(10 * time.Minute) // trust is valid, and its next look is far away
+			bind("lcc-2", hashB)
+			if last().Attempt != before+1 || !w.get(id).Trust.Asked || c.looks != nil && !c.looks(last()) {
+				t.Errorf("no proof is ordered on the bind: %+v", last())
+			}
+			w.result(id, last().Attempt, integration.TrustWasProbed{Report: clean})
+			for _, connector := range []integration.ConnectorID{"lcc-1", "lcc-2"} {
+				w.mustDo(admin, integration.Unbind{Integration: id, Connector: connector})
+			}
+			w.mustDo(admin, integration.Validate{Integration: id})
+			if c.looks != nil && c.looks(last()) {
+				t.Error("what no connector needs any more is proved")
+			}
+		})
 	}
 }

@@ -18,13 +18,20 @@ func (d *decision) askMapping(id ID, op MappingOperation) {
 // askTrust orders the trust worker to try the customer's trust policy.
 func (d *decision) askTrust(id ID) {
 	i, _ := d.state.Integration(id)
+	ask := i.TrustAsk()
+	ask.Attempt, ask.Due = i.Trust.Attempt+1, i.trustDue(d.in.Now.Add(i.patience(d.in.Now, i.Trust.Asked, d.in.Jitter)))
+	d.emit(id, ask)
+}
+
+// TrustAsk is all that a proof of i depends on as it is now, without a number and a due time. A dry run asks for the same,
+// so that it finds what a proof would.
+func (i Integration) TrustAsk() TrustAsked {
 	resources, leftOut := i.Resources(MaxProbed)
-	d.emit(id, TrustAsked{
-		Attempt: i.Trust.Attempt + 1, Config: i.Config, Platform: i.Mapping.Platform, ExternalID: i.ExternalID,
+	return TrustAsked{
+		Config: i.Config, Platform: i.Mapping.Platform, ExternalID: i.ExternalID,
 		Next: i.NextExternalID(), Former: i.FormerExternalID(), Tags: i.NextExternalID() != "" && i.Trust.TagSession(),
 		SourceIdentity: i.SourceIdentity(), Resources: resources, ResourcesLeftOut: leftOut,
-		Due: i.trustDue(d.in.Now.Add(i.patience(d.in.Now, i.Trust.Asked, d.in.Jitter))),
-	})
+	}
 }
 
 // trustDue is when to look again if trust alone would want to at then. A mapping that is not ready has its own time, at

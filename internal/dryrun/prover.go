@@ -8,12 +8,12 @@ import (
 	"github.com/rolebridge/rolebridge/integration"
 )
 
-// Claim is what is to be proved: that the customer of a configuration trusts the platform identity of an integration.
+// Claim is what is to be proved: all that the order of a proof of the integration would hold, with the configuration that
+// is tried. Its number and due time mean nothing here.
 type Claim struct {
-	Integration integration.ID     `json:"integration"`
-	Config      integration.Config `json:"config"`
-	Platform    string             `json:"platform"`
-	ExternalID  string             `json:"external_id"`
+	Organization integration.OrganizationID `json:"organization"`
+	Integration  integration.ID             `json:"integration"`
+	Ask          integration.TrustAsked     `json:"ask"`
 }
 
 // Prover makes proofs. The error is an [integration.Refusal] when none was made and the reason is for the asker's eyes:

@@ -16,9 +16,10 @@ import (
 // Path is where a [Server] answers.
 const Path = "/v1/dry-runs"
 
-// Bounds of what goes over the wire, in bytes: a claim has some hundred, a report less than 64 KiB.
+// Bounds of what goes over the wire, in bytes: a claim has less than 16 KiB, most of them the names of
+// [integration.MaxProbed] resources, and a report less than 64 KiB.
 const (
-	longestClaim  = 16 << 10
+	longestClaim  = 64 << 10
 	longestReport = 1 << 20
 )
 

@@ -2,6 +2,8 @@ package trust_test
 
 import (
 	"log/slog"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/dryrun"
+	"github.com/rolebridge/rolebridge/internal/orders"
 	"github.com/rolebridge/rolebridge/workers/trust"
 )
 
@@ -33,7 +36,9 @@ func newWorker(t *testing.T, client *aws.Client) *trust.Worker {
 }
 
 func tried() dryrun.Claim {
-	return dryrun.Claim{Integration: "cspi-abc12", Config: claim().Config, Platform: platform, ExternalID: rightID}
+	return dryrun.Claim{Integration: "cspi-abc12", Ask: integration.TrustAsked{
+		Config: claim().Config, Platform: platform, ExternalID: rightID,
+	}}
 }
 
 // The platform role of a draft exists before anybody knows the customer's role: with it the trust policy that was written
@@ -66,6 +71,62 @@ func TestADryRunProvesWhatADraftWouldBecome(t *testing.T) {
 	}
 }
 
+// The dry run of an integration knows all that its proof knows; else it would say to paste a policy that shuts out the next
+// external ID, or connectors with a source identity.
+func TestADryRunInARotationFindsWhatTheProofFinds(t *testing.T) {
+	t.Parallel()
+	both, err := policy.FinalTrust(platform, otherID, rightID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := policy.FinalTrust(platform, rightID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		trust    policy.Document
+		change   func(*integration.TrustAsked)
+		outcomes string
+		failing  integration.CheckName
+		pastes   string
+	}{
+		"the next ID is accepted":         {both, func(a *integration.TrustAsked) { a.Next, a.Tags = otherID, true }, "PPPPPPPPP", "", ""},
+		"the next ID is not accepted":     {one, func(a *integration.TrustAsked) { a.Next = otherID }, "PPPPPFPPP", integration.CheckNextID, otherID},
+		"the former ID is accepted still": {both, func(a *integration.TrustAsked) { a.Former = otherID }, "PPPPPFPPP", integration.CheckFormerID, rightID},
+		"a source identity is missing":    {one, func(a *integration.TrustAsked) { a.SourceIdentity = true }, "PPPPPPPPF", integration.CheckSourceIdentity, "sts:SetSourceIdentity"},
+		"a source identity is admitted":   {one.WithSourceIdentity(), func(a *integration.TrustAsked) { a.SourceIdentity = true }, "PPPPPPPPP", "", ""},
+		"a bucket cannot be reached": {one, func(a *integration.TrustAsked) {
+			a.Resources = []integration.Resource{bucket("lake", "", "write")}
+		}, "PPPPPPPP", integration.CheckPermissions, "s3:PutObject"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := world(t)
+			w.Role(t, w.Customer, "customer", string(c.trust.JSON()))
+			d := tried()
+			c.change(&d.Ask)
+			worker := newWorker(t, w.Client(t))
+			report, err := worker.DryRun(t.Context(), d)
+			if err != nil || outcomes(report) != c.outcomes {
+				t.Fatalf("got %s, %v, want %s\n%s", outcomes(report), err, c.outcomes, table(report))
+			}
+			if c.failing != "" {
+				if failing := check(t, report, c.failing); failing.Outcome != integration.Fail || !strings.Contains(failing.Remedy, c.pastes) {
+					t.Errorf("got %+v, want a failure that says to paste %s", failing, c.pastes)
+				}
+			}
+			// What the order's own proof finds is the same but for the times.
+			found, err := worker.Handle(t.Context(), orders.Order[integration.TrustAsked]{Integration: d.Integration, Ask: d.Ask})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if proved := found.(integration.TrustWasProbed).Report; !slices.Equal(proved.Checks, report.Checks) || !reflect.DeepEqual(proved.Policy, report.Policy) {
+				t.Errorf("the dry run finds\n%s\nthe proof\n%s", table(report), table(proved))
+			}
+		})
+	}
+}
+
 func TestTheSessionOfADryRunReachesTheTriedRoleOnly(t *testing.T) {
 	t.Parallel()
 	server := newSTS(t, right)
@@ -74,14 +135,19 @@ func TestTheSessionOfADryRunReachesTheTriedRoleOnly(t *testing.T) {
 		c.Unsaved = unsaved
 		server.seen = nil
 		prove(t, newProver(t, server.client(t), prometheus.NewRegistry()), c)
+		first := 0
 		for _, form := range server.seen {
 			if form.Get("RoleArn") != platform {
 				continue
 			}
+			first++
 			text := form.Get("Policy")
 			if unsaved && (!strings.Contains(text, customer) || strings.Contains(text, "*")) || !unsaved && text != "" {
 				t.Errorf("unsaved %t: the first hop is narrowed to %q", unsaved, text)
 			}
+		}
+		if first != 1 {
+			t.Errorf("unsaved %t: %d first hops were seen, want one", unsaved, first)
 		}
 	}
 }

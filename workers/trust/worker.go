@@ -44,18 +44,23 @@ func (w *Worker) Ready() bool { return w.consumer.Ready() }
 // DryRun makes a proof of a configuration that is not saved: nobody is told, and nothing is left of it. Like [Prover.Prove]
 // it fails only with ctx. Safe for concurrent use, also while the worker runs.
 func (w *Worker) DryRun(ctx context.Context, c dryrun.Claim) (integration.Report, error) {
-	return w.prover.Prove(ctx, Claim{
-		Integration: c.Integration, Config: c.Config, Platform: c.Platform, ExternalID: c.ExternalID, Unsaved: true,
-	})
+	claim := claimOf(c.Integration, c.Ask)
+	claim.Unsaved = true
+	return w.prover.Prove(ctx, claim)
+}
+
+// claimOf is what an order has proved, be it sent or only tried.
+func claimOf(id integration.ID, ask integration.TrustAsked) Claim {
+	return Claim{
+		Integration: id, Config: ask.Config, Platform: ask.Platform, ExternalID: ask.ExternalID,
+		SourceIdentity: ask.SourceIdentity, Resources: ask.Resources, LeftOut: ask.ResourcesLeftOut,
+		Next: ask.Next, Former: ask.Former, Tags: ask.Tags,
+	}
 }
 
 // Handle makes the proof that one order asks for. An error means that ctx ended first.
 func (w *Worker) Handle(ctx context.Context, o orders.Order[integration.TrustAsked]) (integration.Finding, error) {
-	report, err := w.prover.Prove(ctx, Claim{
-		Integration: o.Integration, Config: o.Ask.Config, Platform: o.Ask.Platform, ExternalID: o.Ask.ExternalID,
-		SourceIdentity: o.Ask.SourceIdentity, Resources: o.Ask.Resources, LeftOut: o.Ask.ResourcesLeftOut,
-		Next: o.Ask.Next, Former: o.Ask.Former, Tags: o.Ask.Tags,
-	})
+	report, err := w.prover.Prove(ctx, claimOf(o.Integration, o.Ask))
 	if err != nil {
 		return nil, err
 	}
