@@ -18,8 +18,9 @@ import (
 
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
-	"github.com/rolebridge/rolebridge/creds/identity"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/identity"
+	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
 )
 
 // Attempts of each kind of stranger: so many times in turn, so many requests each time.
@@ -35,7 +36,7 @@ type stranger struct{ kind, target, token string }
 type door struct {
 	broker  *creds.Broker
 	replica *credstest.Replica
-	issuer  *credstest.Issuer
+	issuer  *identitytest.Issuer
 	done    func() error
 }
 
@@ -46,7 +47,7 @@ const (
 )
 
 func openDoor(ctx context.Context) (d *door, err error) {
-	d = &door{replica: credstest.NewReplica(), issuer: credstest.NewIssuer()}
+	d = &door{replica: credstest.NewReplica(), issuer: identitytest.NewIssuer()}
 	dir, err := os.MkdirTemp("", "rolebridge-bench-")
 	if err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func openDoor(ctx context.Context) (d *door, err error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := identity.New(c, quiet, prometheus.NewRegistry())
+	tokens, err := identity.New("broker", c, quiet, prometheus.NewRegistry())
 	if err != nil {
 		return nil, err
 	}
@@ -116,10 +117,10 @@ func strangersWithIssuersTokens(ctx context.Context) (Result, error) {
 			return d.issuer.Token(c)
 		}
 		right := sign(func(*jwt.Claims) {})
-		forger := credstest.NewSigningKey(jose.RS256)
+		forger := identitytest.NewSigningKey(jose.RS256)
 		at := target(doorIntegration, "workload")
 		return []stranger{
-			{"unknown: another's signature", at, credstest.Sign(forger, d.issuer.Claims(doorAudience, doorSubject))},
+			{"unknown: another's signature", at, identitytest.Sign(forger, d.issuer.Claims(doorAudience, doorSubject))},
 			{"foreign: another subject", at, sign(func(c *jwt.Claims) { c.Subject = "somebody" })},
 			{"foreign: another issuer", at, sign(func(c *jwt.Claims) { c.Issuer = "https://issuer.example.com" })},
 			{"expired", at, sign(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Hour)) })},

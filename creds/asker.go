@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rolebridge/rolebridge/creds/identity"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/identity"
 )
 
 // credential is what a request shows of who asks.

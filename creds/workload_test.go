@@ -23,10 +23,11 @@ import (
 
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
-	"github.com/rolebridge/rolebridge/creds/identity"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/bubbletest"
 	"github.com/rolebridge/rolebridge/internal/certtest"
+	"github.com/rolebridge/rolebridge/internal/identity"
+	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
 	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
@@ -45,14 +46,14 @@ func named(id integration.ID, c integration.ConnectorID) string {
 // workloads is a world in which sink is bound with a token, an issuer's tokens and a SPIFFE id.
 type workloads struct {
 	*world
-	issuer    *credstest.Issuer
+	issuer    *identitytest.Issuer
 	authority *certtest.Authority
 	bundles   *identity.Bundles
 }
 
 func newWorkloads(t testing.TB) *workloads {
 	t.Helper()
-	w := &workloads{world: newWorld(t), issuer: credstest.NewIssuer(), authority: certtest.New(t, "prod.example.com")}
+	w := &workloads{world: newWorld(t), issuer: identitytest.NewIssuer(), authority: certtest.New(t, "prod.example.com")}
 	t.Cleanup(w.issuer.Close)
 	w.admit(orders, sink, integration.Workload{OIDC: integration.OIDC{Issuer: w.issuer.URL, Audience: audience, Subject: subject}},
 		integration.Workload{SPIFFE: spiffeID})
@@ -60,7 +61,7 @@ func newWorkloads(t testing.TB) *workloads {
 	if err := w.issuer.Trust(&c, t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := identity.New(c, slog.New(slog.NewJSONHandler(w.log, nil)), prometheus.NewRegistry())
+	verifier, err := identity.New("broker", c, slog.New(slog.NewJSONHandler(w.log, nil)), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +178,7 @@ func TestWhateverIsWrongIsAnsweredAlike(t *testing.T) {
 	if r := settled(t, func() *http.Response { return ask(t, b, http.MethodGet, named(orders, sink), w.jwt(nil)) }); r.StatusCode != http.StatusOK {
 		t.Fatalf("the right token got %d", r.StatusCode)
 	}
-	forger := credstest.NewSigningKey(jose.RS256)
+	forger := identitytest.NewSigningKey(jose.RS256)
 	client, stranger := w.authority.Client(t, spiffeID), certtest.New(t, "prod.example.com")
 	type attempt struct {
 		target, authorization string
@@ -203,7 +204,7 @@ func TestWhateverIsWrongIsAnsweredAlike(t *testing.T) {
 		"workload, another audience":    {named(orders, sink), w.jwt(func(c *jwt.Claims) { c.Audience = jwt.Audience{"x"} }), nil},
 		"workload, another issuer":      {named(orders, sink), w.jwt(func(c *jwt.Claims) { c.Issuer = "https://x.example.com" }), nil},
 		"workload, expired":             {named(orders, sink), w.jwt(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Hour)) }), nil},
-		"workload, another's signature": {named(orders, sink), credstest.Sign(forger, w.issuer.Claims(audience, subject)), nil},
+		"workload, another's signature": {named(orders, sink), identitytest.Sign(forger, w.issuer.Claims(audience, subject)), nil},
 		"workload, malformed":           {named(orders, sink), "ey.ey.ey", nil},
 		"certificate without a name":    {creds.Path, "", []tls.Certificate{client}},
 		"certificate, unknown name":     {named("cspi-none", "none"), "", []tls.Certificate{client}},

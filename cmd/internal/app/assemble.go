@@ -15,7 +15,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/audit"
 	"github.com/rolebridge/rolebridge/creds/hint"
-	"github.com/rolebridge/rolebridge/creds/identity"
+	"github.com/rolebridge/rolebridge/internal/identity"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/secret"
@@ -139,11 +139,11 @@ func (a *App) broker(ctx context.Context, table *events.Table) error {
 	if err != nil {
 		return err
 	}
-	tokens, err := identity.New(a.config.Broker.OIDC, a.log, a.reg)
+	tokens, err := identity.New("broker", a.config.Broker.OIDC, a.log, a.reg)
 	if err != nil {
 		return err
 	}
-	a.work("identity", tokens.Run)
+	a.work("workloads' tokens", tokens.Run)
 	options := []creds.Option{
 		creds.WithLog(a.log), creds.WithMetrics(a.reg), creds.WithTrail(trail), creds.OnRefused(hints.Refused), creds.WithTokens(tokens),
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/audit"
-	"github.com/rolebridge/rolebridge/creds/identity"
+	"github.com/rolebridge/rolebridge/internal/identity"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/kafka"
 	"github.com/rolebridge/rolebridge/internal/listen"
@@ -246,7 +246,7 @@ func (c Config) Validate(roles []Role) error {
 		faults = append(faults, errors.New("dry_run.token_file: empty: want a file with the text that api and trust worker both know"))
 	}
 	if plays(Broker) {
-		faults = append(faults, c.Broker.Config.Validate(), c.Broker.Settings.Validate("broker"), c.Broker.OIDC.Validate(), c.Audit.Validate())
+		faults = append(faults, c.Broker.Config.Validate(), c.Broker.Settings.Validate("broker"), c.Broker.OIDC.Validate("broker"), c.Audit.Validate())
 		if len(c.Broker.SPIFFE) > 0 && c.Broker.TLS.CertFile == "" {
 			faults = append(faults, errors.New("broker.spiffe: without broker.tls: want a certificate for the listener: clients show theirs over TLS only"))
 		}

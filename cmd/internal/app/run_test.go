@@ -27,10 +27,10 @@ import (
 	"github.com/rolebridge/rolebridge/cloud/sandbox"
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/creds"
-	"github.com/rolebridge/rolebridge/creds/credstest"
-	"github.com/rolebridge/rolebridge/creds/identity"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/certtest"
+	"github.com/rolebridge/rolebridge/internal/identity"
+	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
 	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/internal/secret/secrettest"
@@ -57,7 +57,7 @@ type run struct {
 	password string
 	customer sandbox.Account
 	aws      string
-	issuer   *credstest.Issuer
+	issuer   *identitytest.Issuer
 	server   certtest.Files // of the listeners
 	pool     *certtest.Authority
 	workload tls.Certificate
@@ -87,7 +87,7 @@ func (w *written) Bytes() []byte {
 
 func startRun(t *testing.T) *run {
 	t.Helper()
-	r := &run{dir: t.TempDir(), log: &written{}, redis: miniredis.RunT(t), password: rand.Text(), issuer: credstest.NewIssuer()}
+	r := &run{dir: t.TempDir(), log: &written{}, redis: miniredis.RunT(t), password: rand.Text(), issuer: identitytest.NewIssuer()}
 	t.Cleanup(r.issuer.Close)
 	r.secrets.Add(t, "the password of Redis", r.password)
 	r.redis.RequireAuth(r.password)
@@ -270,4 +270,3 @@ func (r *run) get(t *testing.T, c *http.Client, address string, header http.Head
 	}
 	return resp.StatusCode, text
 }
-

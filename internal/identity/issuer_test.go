@@ -11,9 +11,9 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/rolebridge/rolebridge/creds/credstest"
-	"github.com/rolebridge/rolebridge/creds/identity"
 	"github.com/rolebridge/rolebridge/internal/bubbletest"
+	"github.com/rolebridge/rolebridge/internal/identity"
+	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
 )
 
 func TestANewKeyIsFetchedAndJunkFetchesNothingMore(t *testing.T) {
@@ -21,17 +21,17 @@ func TestANewKeyIsFetchedAndJunkFetchesNothingMore(t *testing.T) {
 		v, _ := run(t, identity.Defaults())
 		p := publish(v)
 		p.keys[issuer] = []jose.JSONWebKey{key()}
-		want(t, "first", prove(t.Context(), v, acme, credstest.Sign(key(), claims(issuer, time.Hour)), wanted(issuer)), nil)
+		want(t, "first", prove(t.Context(), v, acme, identitytest.Sign(key(), claims(issuer, time.Hour)), wanted(issuer)), nil)
 		bubbletest.Pass(11 * time.Second)
-		next := credstest.NewSigningKey(jose.ES256)
+		next := identitytest.NewSigningKey(jose.ES256)
 		p.set(func(p *published) { p.keys[issuer] = append(p.keys[issuer], next) })
-		want(t, "a new key", prove(t.Context(), v, acme, credstest.Sign(next, claims(issuer, time.Hour)), wanted(issuer)), nil)
+		want(t, "a new key", prove(t.Context(), v, acme, identitytest.Sign(next, claims(issuer, time.Hour)), wanted(issuer)), nil)
 		if n := p.count(issuer); n != 2 {
 			t.Errorf("asked %d times for two keys, want 2", n)
 		}
 		for range 60 { // a minute of junk
 			for range 20 {
-				junk := credstest.Sign(credstest.NewSigningKey(jose.ES256), claims(issuer, time.Hour))
+				junk := identitytest.Sign(identitytest.NewSigningKey(jose.ES256), claims(issuer, time.Hour))
 				want(t, "junk", prove(t.Context(), v, acme, junk, wanted(issuer)), identity.ErrRefused)
 			}
 			bubbletest.Pass(time.Second)
@@ -47,9 +47,9 @@ func TestAWithdrawnKeyEndsWhatItProved(t *testing.T) {
 		v, _ := run(t, identity.Defaults())
 		p := publish(v)
 		p.keys[issuer] = []jose.JSONWebKey{key()}
-		raw := credstest.Sign(key(), claims(issuer, 24*time.Hour))
+		raw := identitytest.Sign(key(), claims(issuer, 24*time.Hour))
 		want(t, "first", prove(t.Context(), v, acme, raw, wanted(issuer)), nil)
-		p.set(func(p *published) { p.keys[issuer] = []jose.JSONWebKey{credstest.NewSigningKey(jose.ES256)} })
+		p.set(func(p *published) { p.keys[issuer] = []jose.JSONWebKey{identitytest.NewSigningKey(jose.ES256)} })
 		bubbletest.Pass(identity.Defaults().Refresh + time.Second)
 		want(t, "the read that asks again", prove(t.Context(), v, acme, raw, wanted(issuer)), nil)
 		synctest.Wait()
@@ -62,18 +62,18 @@ func TestAnOutageOfTheIssuerDoesNotMatter(t *testing.T) {
 		v, _ := run(t, identity.Defaults())
 		p := publish(v)
 		p.keys[issuer] = []jose.JSONWebKey{key()}
-		long := credstest.Sign(key(), claims(issuer, 48*time.Hour))
+		long := identitytest.Sign(key(), claims(issuer, 48*time.Hour))
 		want(t, "before", prove(t.Context(), v, acme, long, wanted(issuer)), nil)
 		p.set(func(p *published) { p.away[issuer] = true })
 		for hour := range 23 {
 			want(t, fmt.Sprintf("a token known, hour %d", hour), prove(t.Context(), v, acme, long, wanted(issuer)), nil)
 			want(t, fmt.Sprintf("a new token, hour %d", hour),
-				prove(t.Context(), v, acme, credstest.Sign(key(), claims(issuer, time.Hour)), wanted(issuer)), nil)
+				prove(t.Context(), v, acme, identitytest.Sign(key(), claims(issuer, time.Hour)), wanted(issuer)), nil)
 			bubbletest.Pass(time.Hour)
 		}
 		bubbletest.Pass(2 * time.Hour)
 		want(t, "a token known, after a day", prove(t.Context(), v, acme, long, wanted(issuer)), nil)
-		want(t, "a new token, after a day", prove(t.Context(), v, acme, credstest.Sign(key(), claims(issuer, time.Hour)), wanted(issuer)), identity.ErrUnavailable)
+		want(t, "a new token, after a day", prove(t.Context(), v, acme, identitytest.Sign(key(), claims(issuer, time.Hour)), wanted(issuer)), identity.ErrUnavailable)
 		bubbletest.Pass(24 * time.Hour)
 		want(t, "the token has expired", prove(t.Context(), v, acme, long, wanted(issuer)), identity.ErrRefused)
 	})
@@ -84,7 +84,7 @@ func TestADeadIssuerIsAskedLessAndLess(t *testing.T) {
 		v, _ := run(t, identity.Defaults())
 		p := publish(v)
 		p.away[issuer] = true
-		raw := credstest.Sign(key(), claims(issuer, time.Hour))
+		raw := identitytest.Sign(key(), claims(issuer, time.Hour))
 		for range 600 {
 			want(t, "away", prove(t.Context(), v, acme, raw, wanted(issuer)), identity.ErrUnavailable)
 			bubbletest.Pass(time.Second)
@@ -105,7 +105,7 @@ func TestOneFetchServesAllWhoWait(t *testing.T) {
 		p.keys[issuer], p.wait[issuer] = []jose.JSONWebKey{key()}, time.Second
 		var all sync.WaitGroup
 		for n := range 100 {
-			raw := credstest.Sign(key(), claims(issuer, time.Hour+time.Duration(n)*time.Second))
+			raw := identitytest.Sign(key(), claims(issuer, time.Hour+time.Duration(n)*time.Second))
 			all.Go(func() { want(t, "one of many", prove(t.Context(), v, acme, raw, wanted(issuer)), nil) })
 		}
 		all.Wait()
@@ -120,7 +120,7 @@ func TestWhoCannotWaitFindsTheKeysLater(t *testing.T) {
 		v, _ := run(t, identity.Defaults())
 		p := publish(v)
 		p.keys[issuer], p.wait[issuer] = []jose.JSONWebKey{key()}, 2*time.Second
-		raw := credstest.Sign(key(), claims(issuer, time.Hour))
+		raw := identitytest.Sign(key(), claims(issuer, time.Hour))
 		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 		defer cancel()
 		want(t, "impatient", prove(ctx, v, acme, raw, wanted(issuer)), identity.ErrUnavailable)
@@ -141,7 +141,7 @@ func TestDeadIssuersOfOneCustomerSlowNobodyElse(t *testing.T) {
 		for n := range 1000 {
 			dead := fmt.Sprintf("https://dead-%d.example.com", n)
 			p.set(func(p *published) { p.wait[dead] = time.Hour })
-			raw := credstest.Sign(key(), claims(dead, time.Hour))
+			raw := identitytest.Sign(key(), claims(dead, time.Hour))
 			all.Go(func() {
 				want(t, "dead", prove(t.Context(), v, "mallory", raw, wanted(dead)), identity.ErrUnavailable)
 			})
@@ -149,7 +149,7 @@ func TestDeadIssuersOfOneCustomerSlowNobodyElse(t *testing.T) {
 		synctest.Wait()
 		p.set(func(p *published) { p.keys[issuer] = []jose.JSONWebKey{key()} })
 		begin := time.Now()
-		want(t, "another customer", prove(t.Context(), v, acme, credstest.Sign(key(), claims(issuer, time.Hour)), wanted(issuer)), nil)
+		want(t, "another customer", prove(t.Context(), v, acme, identitytest.Sign(key(), claims(issuer, time.Hour)), wanted(issuer)), nil)
 		if waited := time.Since(begin); waited != 0 {
 			t.Errorf("another customer waited %s", waited)
 		}
@@ -176,8 +176,8 @@ func TestOnlyAnIssuerWhoseTokenClaimsAllIsAsked(t *testing.T) {
 		wrong := claims(issuer, time.Hour)
 		wrong.Subject = "somebody"
 		for what, raw := range map[string]string{
-			"another subject": credstest.Sign(key(), wrong), "expired": credstest.Sign(key(), claims(issuer, -time.Hour)),
-			"another issuer": credstest.Sign(key(), claims("https://elsewhere.example.com", time.Hour)), "no token": "x",
+			"another subject": identitytest.Sign(key(), wrong), "expired": identitytest.Sign(key(), claims(issuer, -time.Hour)),
+			"another issuer": identitytest.Sign(key(), claims("https://elsewhere.example.com", time.Hour)), "no token": "x",
 		} {
 			want(t, what, prove(t.Context(), v, acme, raw, wanted(issuer)), identity.ErrRefused)
 		}

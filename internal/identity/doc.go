@@ -1,5 +1,5 @@
-// Package identity tells whether whoever asks is a workload that a binding names: by a token that an OpenID Connect issuer
-// signed, or by a certificate with a SPIFFE id.
+// Package identity tells whether whoever asks is a workload that a binding names, or a principal that an account is of: by a
+// token that an OpenID Connect issuer signed, or (workloads only) by a certificate with a SPIFFE id.
 //
 // It finds no binding and gives nothing out: it is told what would be enough, and says yes, no, or not now. Nor does it
 // keep a list of issuers: one is asked for its keys when a token that claims all that a binding wants has to be verified,

@@ -27,12 +27,12 @@ func Defaults() Config {
 	return Config{Timeout: 5 * time.Second, Refresh: 10 * time.Minute, Keep: 24 * time.Hour}
 }
 
-// Validate names all faults, each as `path: value: what is allowed`.
-func (c Config) Validate() error {
+// Validate names all faults, each as `part.oidc.path: value: what is allowed`.
+func (c Config) Validate(part string) error {
 	var faults []error
 	between := func(path string, value, low, high time.Duration) {
 		if value < low || value > high {
-			faults = append(faults, fmt.Errorf("broker.oidc.%s: %s: want %s to %s", path, value, low, high))
+			faults = append(faults, fmt.Errorf("%s.oidc.%s: %s: want %s to %s", part, path, value, low, high))
 		}
 	}
 	between("timeout", c.Timeout, 100*time.Millisecond, 30*time.Second)

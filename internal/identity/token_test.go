@@ -15,9 +15,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
-	"github.com/rolebridge/rolebridge/creds/credstest"
-	"github.com/rolebridge/rolebridge/creds/identity"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/identity"
+	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
 )
 
 const issuer = "https://issuer.example.com/realm"
@@ -50,9 +50,9 @@ func TestATokenIsComparedAsAWhole(t *testing.T) {
 		} {
 			said := claims(issuer, time.Hour)
 			c.change(&said)
-			want(t, what, prove(t.Context(), v, acme, credstest.Sign(key(), said), wanted(issuer)), c.want)
+			want(t, what, prove(t.Context(), v, acme, identitytest.Sign(key(), said), wanted(issuer)), c.want)
 		}
-		good := credstest.Sign(key(), claims(issuer, time.Hour))
+		good := identitytest.Sign(key(), claims(issuer, time.Hour))
 		want(t, "no identity", prove(t.Context(), v, acme, good, nil), identity.ErrRefused)
 		want(t, "an empty identity", prove(t.Context(), v, acme, good, []integration.Workload{{}, {SPIFFE: "spiffe://a/b"}}), identity.ErrRefused)
 		others := append(wanted("https://other.example.com"), wanted(issuer)...)
@@ -68,12 +68,12 @@ func TestASignatureHasToBeTheIssuersByAnAlgorithmOfOurs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, _ := run(t, identity.Defaults())
 		p := publish(v)
-		mine, elliptic := key(), credstest.NewSigningKey(jose.ES256)
+		mine, elliptic := key(), identitytest.NewSigningKey(jose.ES256)
 		p.keys[issuer] = []jose.JSONWebKey{mine, elliptic}
 		said := claims(issuer, time.Hour)
-		good := credstest.Sign(mine, said)
+		good := identitytest.Sign(mine, said)
 		parts := strings.Split(good, ".")
-		forger := credstest.NewSigningKey(jose.RS256)
+		forger := identitytest.NewSigningKey(jose.RS256)
 		forger.KeyID = mine.KeyID
 		unnamed := mine
 		unnamed.KeyID = ""
@@ -84,16 +84,16 @@ func TestASignatureHasToBeTheIssuersByAnAlgorithmOfOurs(t *testing.T) {
 			want error
 		}{
 			"RS256":                 {good, nil},
-			"ES256":                 {credstest.Sign(elliptic, said), nil},
-			"no kid, one key fits":  {credstest.Sign(unnamed, said), nil},
-			"another's key":         {credstest.Sign(forger, said), identity.ErrRefused},
-			"a key for another use": {credstest.Sign(other, said), identity.ErrRefused},
+			"ES256":                 {identitytest.Sign(elliptic, said), nil},
+			"no kid, one key fits":  {identitytest.Sign(unnamed, said), nil},
+			"another's key":         {identitytest.Sign(forger, said), identity.ErrRefused},
+			"a key for another use": {identitytest.Sign(other, said), identity.ErrRefused},
 			"none":                  {unsigned(t, said), identity.ErrRefused},
 			"a shared secret":       {shared(t, mine, said), identity.ErrRefused},
 			"a key in the token":    {embedded(t, forger, said), identity.ErrRefused},
 			"changed claims":        {parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"x"}`)) + "." + parts[2], identity.ErrRefused},
 			"a cut signature":       {good[:len(good)-4], identity.ErrRefused},
-			"another token's":       {parts[0] + "." + parts[1] + "." + strings.Split(credstest.Sign(mine, claims(issuer, time.Minute)), ".")[2], identity.ErrRefused},
+			"another token's":       {parts[0] + "." + parts[1] + "." + strings.Split(identitytest.Sign(mine, claims(issuer, time.Minute)), ".")[2], identity.ErrRefused},
 			"nothing":               {"", identity.ErrRefused},
 			"dots":                  {"..", identity.ErrRefused},
 			"too many parts":        {good + ".x", identity.ErrRefused},
@@ -148,7 +148,7 @@ func segment(t *testing.T, v any) string {
 func TestKeysThatAreNoneAreNotUsed(t *testing.T) {
 	t.Parallel()
 	small := `{"kty":"RSA","n":"` + base64.RawURLEncoding.EncodeToString(append([]byte{0x80}, make([]byte, 127)...)) + `","e":"AQAB"}`
-	ours := credstest.NewSigningKey(jose.ES256)
+	ours := identitytest.NewSigningKey(jose.ES256)
 	private, err := json.Marshal(ours)
 	if err != nil {
 		t.Fatal(err)

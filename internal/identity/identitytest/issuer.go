@@ -1,4 +1,9 @@
-package credstest
+// Package identitytest is an OpenID Connect issuer for tests: real tokens, real keys, answers that can be spoiled.
+//
+// It checks nothing; that is what is tested.
+//
+// The life of an issuer: [NewIssuer], a config that [Issuer.Trust] changed so that it may be asked, [Issuer.Token], Close.
+package identitytest
 
 import (
 	"crypto/ecdsa"
@@ -19,7 +24,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
-	"github.com/rolebridge/rolebridge/creds/identity"
+	"github.com/rolebridge/rolebridge/internal/identity"
 )
 
 // Issuer is an OpenID Connect issuer on loopback, with https and a certificate that only [Issuer.Trust] knows. What it

@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rolebridge/rolebridge/creds/credstest"
-	"github.com/rolebridge/rolebridge/creds/identity"
+	"github.com/rolebridge/rolebridge/internal/identity"
+	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
 )
 
 // genuine is a verifier that may ask an issuer on loopback.
-func genuine(t *testing.T, change ...func(*identity.Config)) (*identity.Verifier, *credstest.Issuer, *bytes.Buffer) {
+func genuine(t *testing.T, change ...func(*identity.Config)) (*identity.Verifier, *identitytest.Issuer, *bytes.Buffer) {
 	t.Helper()
-	i := credstest.NewIssuer()
+	i := identitytest.NewIssuer()
 	t.Cleanup(i.Close)
 	c := identity.Defaults()
 	if err := i.Trust(&c, t.TempDir()); err != nil {
@@ -63,7 +63,7 @@ func TestAnIssuerThatIsNotPublicIsNotAsked(t *testing.T) {
 
 func TestAMaliciousIssuerGetsNowhere(t *testing.T) {
 	t.Parallel()
-	victim := credstest.NewIssuer() // must not be asked
+	victim := identitytest.NewIssuer() // must not be asked
 	t.Cleanup(victim.Close)
 	configuration := func(text func(own string) string) func(string) http.HandlerFunc {
 		return func(own string) http.HandlerFunc {
@@ -149,7 +149,7 @@ func TestAStopEndsFetches(t *testing.T) {
 
 func TestAllFaultsOfTheConfigAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
-	err := identity.Config{Timeout: time.Hour, Refresh: time.Second}.Validate()
+	err := identity.Config{Timeout: time.Hour, Refresh: time.Second}.Validate("broker")
 	for _, w := range []string{"broker.oidc.timeout: 1h0m0s", "broker.oidc.refresh: 1s", "broker.oidc.keep"} {
 		if err == nil || !strings.Contains(err.Error(), w) {
 			t.Errorf("got %v, want %q", err, w)

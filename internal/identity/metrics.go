@@ -9,9 +9,9 @@ import (
 
 type metrics struct{ ok, failed, forbidden prometheus.Counter }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+func newMetrics(part string, reg prometheus.Registerer) (*metrics, error) {
 	fetches := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "rolebridge_broker_issuer_fetches_total", Help: "Fetches of the keys of issuers of workload tokens, by outcome.",
+		Name: "rolebridge_" + part + "_issuer_fetches_total", Help: "Fetches of the keys of issuers of tokens, by outcome.",
 	}, []string{"outcome"})
 	return &metrics{
 		fetches.WithLabelValues("ok"), fetches.WithLabelValues("failed"), fetches.WithLabelValues("forbidden"),

@@ -12,8 +12,8 @@ import (
 	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
-	"github.com/rolebridge/rolebridge/creds/identity"
 	"github.com/rolebridge/rolebridge/internal/certtest"
+	"github.com/rolebridge/rolebridge/internal/identity"
 )
 
 const (

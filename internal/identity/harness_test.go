@@ -15,9 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
-	"github.com/rolebridge/rolebridge/creds/credstest"
-	"github.com/rolebridge/rolebridge/creds/identity"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/identity"
+	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,7 +33,7 @@ const (
 func run(t testing.TB, c identity.Config) (v *identity.Verifier, log *bytes.Buffer) {
 	t.Helper()
 	log = &bytes.Buffer{}
-	v, err := identity.New(c, slog.New(slog.NewJSONHandler(&locked{to: log}, nil)), prometheus.NewRegistry())
+	v, err := identity.New("broker", c, slog.New(slog.NewJSONHandler(&locked{to: log}, nil)), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func want(t testing.TB, what string, got, want error) {
 }
 
 // key is made once: RSA keys take time.
-var key = sync.OnceValue(func() jose.JSONWebKey { return credstest.NewSigningKey(jose.RS256) })
+var key = sync.OnceValue(func() jose.JSONWebKey { return identitytest.NewSigningKey(jose.RS256) })
 
 // prove asks with a patience that is over only when a test waits for nothing.
 func prove(ctx context.Context, v *identity.Verifier, o integration.OrganizationID, raw string, among []integration.Workload) error {

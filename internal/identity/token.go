@@ -37,17 +37,17 @@ type Verifier struct {
 	decoys   decoys
 }
 
-// New returns a verifier and starts nothing. Errors: a config that is not valid, a CA file that cannot be used, metrics
+// New returns a verifier for a part of the program, e.g. broker, and starts nothing. Errors: a config that is not valid, a CA file that cannot be used, metrics
 // that are registered already.
-func New(c Config, log *slog.Logger, reg prometheus.Registerer) (*Verifier, error) {
-	if err := c.Validate(); err != nil {
+func New(part string, c Config, log *slog.Logger, reg prometheus.Registerer) (*Verifier, error) {
+	if err := c.Validate(part); err != nil {
 		return nil, err
 	}
-	web, err := newWeb(c)
+	web, err := newWeb(part, c)
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := newMetrics(reg)
+	metrics, err := newMetrics(part, reg)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +98,20 @@ func (v *Verifier) Token(
 	}
 	v.verdicts.keep(raw, want, verdict{until: proved.Expiry.Time(), issuer: of, key: key.print})
 	return nil
+}
+
+// Holder reads who a token says that it is about, and of which issuer; nothing of that is verified. ok is false for what
+// is no token that could be.
+func Holder(raw string) (issuer, subject string, ok bool) {
+	token, err := jwt.ParseSigned(raw, algorithms)
+	if err != nil {
+		return "", "", false
+	}
+	var said jwt.Claims
+	if token.UnsafeClaimsWithoutVerification(&said) != nil || said.Issuer == "" || said.Subject == "" {
+		return "", "", false
+	}
+	return said.Issuer, said.Subject, true
 }
 
 // match returns the first of the workloads that the claims are of, at this time; -1 if there is none. A token that does

@@ -32,7 +32,7 @@ const discovery = "/.well-known/openid-configuration"
 // web asks issuers, whose addresses are chosen by customers.
 type web struct{ client *http.Client }
 
-func newWeb(c Config) (*web, error) {
+func newWeb(part string, c Config) (*web, error) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
@@ -40,10 +40,10 @@ func newWeb(c Config) (*web, error) {
 	if c.CAFile != "" {
 		text, err := os.ReadFile(c.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("broker.oidc.ca_file: %w", err)
+			return nil, fmt.Errorf("%s.oidc.ca_file: %w", part, err)
 		}
 		if !roots.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("broker.oidc.ca_file: %s: want certificates as PEM", c.CAFile)
+			return nil, fmt.Errorf("%s.oidc.ca_file: %s: want certificates as PEM", part, c.CAFile)
 		}
 	}
 	public := ssrf.New(ssrf.WithAnyPort())
