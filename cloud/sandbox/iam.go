@@ -62,13 +62,19 @@ func (c call) name(parameter string, longest int) (string, error) {
 	return v, nil
 }
 
-// path reads and checks the Path parameter of what is made.
-func (c call) path() (string, error) {
-	v := cmp.Or(c.params.get("Path"), "/")
-	if !pathPattern.MatchString(v) || strings.Contains(v, "//") {
-		return "", refuse(400, "ValidationError", "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.")
+// born reads and checks how a role or a user that is made is called, and where it stands.
+func (c call) born(parameter string) (name, path string, err error) {
+	if name, err = c.name(parameter, 64); err != nil {
+		return "", "", err
 	}
-	return v, nil
+	path = cmp.Or(c.params.get("Path"), "/")
+	if !pathPattern.MatchString(path) || strings.Contains(path, "//") {
+		return "", "", refuse(400, "ValidationError", "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.")
+	}
+	if c.params.has("PermissionsBoundary") {
+		return "", "", refuse(400, "InvalidInput", "the sandbox has no permissions boundaries")
+	}
+	return name, path, nil
 }
 
 // change runs f under the write lock and saves before the answer, so that whoever was told of a change finds it after a

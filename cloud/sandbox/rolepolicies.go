@@ -5,40 +5,42 @@ import (
 	"slices"
 )
 
-// putPolicy checks an inline policy and returns policies with it. quota is for all of them together.
-func (c call) putPolicy(policies map[string]string, quota int, owner string) (map[string]string, error) {
+// putPolicy checks the inline policy of the request and puts it to owner's. quota is for all of them together.
+func (c call) putPolicy(policies *map[string]string, quota int, owner string) error {
 	name, err := c.name("PolicyName", 128)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	text := c.params.get("PolicyDocument")
 	if err := checkIdentityPolicy(text); err != nil {
-		return nil, err
+		return err
 	}
-	out := maps.Clone(policies)
+	out := maps.Clone(*policies) // what was read stays as it is
 	out[name] = text
 	size := 0
 	for _, text := range out {
 		size += withoutSpace(text)
 	}
 	if size > quota {
-		return nil, refuse(409, "LimitExceeded", "Maximum policy size of %d bytes exceeded for %s", quota, owner)
+		return refuse(409, "LimitExceeded", "Maximum policy size of %d bytes exceeded for %s", quota, owner)
 	}
-	return out, nil
+	*policies = out
+	return nil
 }
 
-// dropPolicy returns policies without the one that the request names.
-func (c call) dropPolicy(policies map[string]string) (map[string]string, error) {
+// dropPolicy takes the inline policy that the request names away.
+func (c call) dropPolicy(policies *map[string]string) error {
 	name, err := c.name("PolicyName", 128)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if _, ok := policies[name]; !ok {
-		return nil, noSuchPolicy(name)
+	if _, ok := (*policies)[name]; !ok {
+		return noSuchPolicy(name)
 	}
-	out := maps.Clone(policies)
+	out := maps.Clone(*policies)
 	delete(out, name)
-	return out, nil
+	*policies = out
+	return nil
 }
 
 func noSuchPolicy(name string) error {
@@ -46,32 +48,16 @@ func noSuchPolicy(name string) error {
 }
 
 func putRolePolicy(c call) (any, error) {
-	return nil, c.alter(func(r *role) error {
-		policies, err := c.putPolicy(r.Policies, maxInlinePolicies, "role "+r.Name)
-		if err == nil {
-			r.Policies = policies
-		}
-		return err
-	})
+	return nil, c.alterRole(func(r *role) error { return c.putPolicy(&r.Policies, maxInlinePolicies, "role "+r.Name) })
 }
 
 func deleteRolePolicy(c call) (any, error) {
-	return nil, c.alter(func(r *role) error {
-		policies, err := c.dropPolicy(r.Policies)
-		if err == nil {
-			r.Policies = policies
-		}
-		return err
-	})
+	return nil, c.alterRole(func(r *role) error { return c.dropPolicy(&r.Policies) })
 }
 
 func getRolePolicy(c call) (any, error) {
 	var out struct{ RoleName, PolicyName, PolicyDocument string }
-	err := c.read(func(a *account) error {
-		r, err := c.role(a)
-		if err != nil {
-			return err
-		}
+	err := c.readRole(func(_ *account, r *role) error {
 		name, err := c.name("PolicyName", 128)
 		if err != nil {
 			return err
@@ -92,11 +78,7 @@ func listRolePolicies(c call) (any, error) {
 		IsTruncated bool
 		Marker      string `xml:",omitempty"`
 	}
-	err := c.read(func(a *account) error {
-		r, err := c.role(a)
-		if err != nil {
-			return err
-		}
+	err := c.readRole(func(_ *account, r *role) (err error) {
 		names := slices.Collect(maps.Keys(r.Policies))
 		out.PolicyNames.Member, out.IsTruncated, out.Marker, err = page(c, names, func(n string) string { return n })
 		return err
@@ -110,8 +92,5 @@ func listAttachedRolePolicies(c call) (any, error) {
 		AttachedPolicies members[string]
 		IsTruncated      bool
 	}
-	return out, c.read(func(a *account) error {
-		_, err := c.role(a)
-		return err
-	})
+	return out, c.readRole(func(*account, *role) error { return nil })
 }

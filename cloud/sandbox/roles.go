@@ -51,16 +51,9 @@ func (c call) role(a *account) (*role, error) {
 }
 
 func createRole(c call) (any, error) {
-	name, err := c.name("RoleName", 64)
+	name, path, err := c.born("RoleName")
 	if err != nil {
 		return nil, err
-	}
-	path, err := c.path()
-	if err != nil {
-		return nil, err
-	}
-	if c.params.has("PermissionsBoundary") {
-		return nil, refuse(400, "InvalidInput", "the sandbox has no permissions boundaries")
 	}
 	maxSession, err := c.maxSession(defaultMaxSession)
 	if err != nil {
@@ -121,12 +114,9 @@ func withoutSpace(text string) int {
 
 func getRole(c call) (any, error) {
 	var out roleXML
-	err := c.read(func(a *account) error {
-		r, err := c.role(a)
-		if err == nil {
-			out = c.show(a, r)
-		}
-		return err
+	err := c.readRole(func(a *account, r *role) error {
+		out = c.show(a, r)
+		return nil
 	})
 	return struct{ Role roleXML }{out}, err
 }
@@ -173,8 +163,19 @@ func deleteRole(c call) (any, error) {
 	})
 }
 
-// alter changes a role in place and publishes it.
-func (c call) alter(f func(r *role) error) error {
+// readRole looks at the role that the request names.
+func (c call) readRole(f func(a *account, r *role) error) error {
+	return c.read(func(a *account) error {
+		r, err := c.role(a)
+		if err != nil {
+			return err
+		}
+		return f(a, r)
+	})
+}
+
+// alterRole changes the role that the request names in place, and publishes it.
+func (c call) alterRole(f func(r *role) error) error {
 	return c.change(func(a *account) error {
 		r, err := c.role(a)
 		if err != nil {
@@ -189,7 +190,7 @@ func (c call) alter(f func(r *role) error) error {
 }
 
 func updateRole(c call) (any, error) {
-	return struct{}{}, c.alter(func(r *role) error {
+	return struct{}{}, c.alterRole(func(r *role) error {
 		seconds, err := c.maxSession(r.MaxSession)
 		if err != nil {
 			return err
@@ -203,7 +204,7 @@ func updateRole(c call) (any, error) {
 }
 
 func updateAssumeRolePolicy(c call) (any, error) {
-	return nil, c.alter(func(r *role) error {
+	return nil, c.alterRole(func(r *role) error {
 		trust, err := c.s.bindTrust(c.params.get("PolicyDocument"))
 		if err == nil {
 			r.Trust = trust
@@ -213,7 +214,7 @@ func updateAssumeRolePolicy(c call) (any, error) {
 }
 
 func tagRole(c call) (any, error) {
-	return nil, c.alter(func(r *role) error {
+	return nil, c.alterRole(func(r *role) error {
 		tags, err := readTags(r.Tags, c.params.tags("Tags"))
 		if err == nil {
 			r.Tags = tags
@@ -223,7 +224,7 @@ func tagRole(c call) (any, error) {
 }
 
 func untagRole(c call) (any, error) {
-	return nil, c.alter(func(r *role) error {
+	return nil, c.alterRole(func(r *role) error {
 		r.Tags = maps.Clone(r.Tags)
 		for _, gone := range c.params.list("TagKeys") {
 			maps.DeleteFunc(r.Tags, func(k, _ string) bool { return strings.EqualFold(k, gone) })
@@ -238,11 +239,7 @@ func listRoleTags(c call) (any, error) {
 		IsTruncated bool
 		Marker      string `xml:",omitempty"`
 	}
-	err := c.read(func(a *account) error {
-		r, err := c.role(a)
-		if err != nil {
-			return err
-		}
+	err := c.readRole(func(_ *account, r *role) (err error) {
 		out.Tags.Member, out.IsTruncated, out.Marker, err = page(c, sortedTags(r.Tags), func(t tag) string { return t.Key })
 		return err
 	})

@@ -40,16 +40,9 @@ func (c call) user(a *account) (*user, error) {
 }
 
 func createUser(c call) (any, error) {
-	name, err := c.name("UserName", 64)
+	name, path, err := c.born("UserName")
 	if err != nil {
 		return nil, err
-	}
-	path, err := c.path()
-	if err != nil {
-		return nil, err
-	}
-	if c.params.has("PermissionsBoundary") {
-		return nil, refuse(400, "InvalidInput", "the sandbox has no permissions boundaries")
 	}
 	u := &user{Name: name, Path: path, Policies: map[string]string{}}
 	var out userXML
@@ -80,12 +73,19 @@ func getUser(c call) (any, error) {
 	return struct{ User userXML }{out}, err
 }
 
-func deleteUser(c call) (any, error) {
-	return nil, c.change(func(a *account) error {
+// alterUser changes the user that the request names, or the caller.
+func (c call) alterUser(f func(a *account, u *user) error) error {
+	return c.change(func(a *account) error {
 		u, err := c.user(a)
 		if err != nil {
 			return err
 		}
+		return f(a, u)
+	})
+}
+
+func deleteUser(c call) (any, error) {
+	return nil, c.alterUser(func(a *account, u *user) error {
 		if len(u.Policies) > 0 || len(u.Keys) > 0 {
 			return refuse(409, "DeleteConflict", "Cannot delete entity, must delete policies and access keys first.")
 		}
@@ -95,31 +95,11 @@ func deleteUser(c call) (any, error) {
 }
 
 func putUserPolicy(c call) (any, error) {
-	return nil, c.change(func(a *account) error {
-		u, err := c.user(a)
-		if err != nil {
-			return err
-		}
-		policies, err := c.putPolicy(u.Policies, maxUserPolicies, "user "+u.Name)
-		if err == nil {
-			u.Policies = policies
-		}
-		return err
-	})
+	return nil, c.alterUser(func(_ *account, u *user) error { return c.putPolicy(&u.Policies, maxUserPolicies, "user "+u.Name) })
 }
 
 func deleteUserPolicy(c call) (any, error) {
-	return nil, c.change(func(a *account) error {
-		u, err := c.user(a)
-		if err != nil {
-			return err
-		}
-		policies, err := c.dropPolicy(u.Policies)
-		if err == nil {
-			u.Policies = policies
-		}
-		return err
-	})
+	return nil, c.alterUser(func(_ *account, u *user) error { return c.dropPolicy(&u.Policies) })
 }
 
 type accessKeyXML struct {
@@ -132,11 +112,7 @@ type accessKeyXML struct {
 
 func createAccessKey(c call) (any, error) {
 	var out accessKeyXML
-	err := c.change(func(a *account) error {
-		u, err := c.user(a)
-		if err != nil {
-			return err
-		}
+	err := c.alterUser(func(a *account, u *user) error {
 		if len(u.Keys) >= maxAccessKeys {
 			return refuse(409, "LimitExceeded", "Cannot exceed quota for AccessKeysPerUser: %d", maxAccessKeys)
 		}
@@ -149,11 +125,7 @@ func createAccessKey(c call) (any, error) {
 }
 
 func deleteAccessKey(c call) (any, error) {
-	return nil, c.change(func(a *account) error {
-		u, err := c.user(a)
-		if err != nil {
-			return err
-		}
+	return nil, c.alterUser(func(_ *account, u *user) error {
 		id := c.params.get("AccessKeyId")
 		at := slices.Index(u.Keys, id)
 		if at < 0 {
