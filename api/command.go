@@ -71,6 +71,24 @@ func (s *Server) change(c *call, ask integration.Ask, check func() error) (r int
 	return r, cmd.ID, nil
 }
 
+// alter asks for a change of an integration that the caller may read; an empty environment is any.
+func (s *Server) alter(c *call, ask integration.Ask, e integration.EnvironmentID) (integration.Receipt, string, error) {
+	return s.change(c, ask, func() error {
+		_, err := s.find(c, ask.About(), e)
+		return err
+	})
+}
+
+// altered asks for a change of an integration that the caller may read, and returns it as it is then.
+func (s *Server) altered(c *call, ask integration.Ask) (i *integration.Integration, command string, err error) {
+	r, command, err := s.alter(c, ask, "")
+	if err != nil {
+		return nil, command, err
+	}
+	i, err = s.changed(c, r)
+	return i, command, err
+}
+
 // command makes a command of an ask.
 func (c *call) command(ask integration.Ask) (integration.Command, error) {
 	cmd := integration.Command{

@@ -62,14 +62,7 @@ func (s *Server) rotateToken(c *call) (answer, error) {
 
 // withToken makes a change that brings a connector a token, and shows the connector with it.
 func (s *Server) withToken(c *call, ask integration.Ask, connector integration.ConnectorID, token string) (answer, error) {
-	r, command, err := s.change(c, ask, func() error {
-		_, err := s.find(c, ask.About(), "")
-		return err
-	})
-	if err != nil {
-		return answer{command: command}, err
-	}
-	i, err := s.changed(c, r)
+	i, command, err := s.altered(c, ask)
 	if err != nil {
 		return answer{command: command}, err
 	}
@@ -107,12 +100,8 @@ func (s *Server) listConnectors(c *call) (answer, error) {
 
 // unbind takes a connector's sessions away.
 func (s *Server) unbind(c *call) (answer, error) {
-	id := integration.ID(c.PathValue("id"))
-	ask := integration.Unbind{Integration: id, Connector: integration.ConnectorID(c.PathValue("connector"))}
-	_, command, err := s.change(c, ask, func() error {
-		_, err := s.find(c, id, "")
-		return err
-	})
+	ask := integration.Unbind{Integration: integration.ID(c.PathValue("id")), Connector: integration.ConnectorID(c.PathValue("connector"))}
+	_, command, err := s.alter(c, ask, "")
 	return answer{status: http.StatusNoContent, command: command}, err
 }
 

@@ -57,11 +57,7 @@ func (p pim) delete(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	id := integration.ID(c.PathValue("id"))
-	_, command, err := p.change(c, integration.Delete{Integration: id, Force: force}, func() error {
-		_, err := p.find(c, id, e)
-		return err
-	})
+	_, command, err := p.alter(c, integration.Delete{Integration: integration.ID(c.PathValue("id")), Force: force}, e)
 	return answer{status: http.StatusNoContent, command: command}, err
 }
 

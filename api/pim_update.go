@@ -26,10 +26,7 @@ func (p pim) update(c *call) (answer, error) {
 	if ask.Config, err = configuration(cloud, body.Config); err != nil {
 		return answer{}, err
 	}
-	r, command, err := p.change(c, ask, func() error {
-		_, err := p.find(c, id, integration.EnvironmentID(body.Environment.ID))
-		return err
-	})
+	r, command, err := p.alter(c, ask, integration.EnvironmentID(body.Environment.ID))
 	if err != nil {
 		return answer{command: command}, err
 	}

@@ -29,14 +29,7 @@ func (s *Server) abortRotation(c *call) (answer, error) {
 }
 
 func (s *Server) turn(c *call, ask integration.Ask, status int) (answer, error) {
-	r, command, err := s.change(c, ask, func() error {
-		_, err := s.find(c, ask.About(), "")
-		return err
-	})
-	if err != nil {
-		return answer{command: command}, err
-	}
-	i, err := s.changed(c, r)
+	i, command, err := s.altered(c, ask)
 	if err != nil {
 		return answer{command: command}, err
 	}

@@ -54,10 +54,7 @@ func (s *Server) validate(c *call) (answer, error) {
 
 // prove asks for a proof of trust and waits for it; out of time is no error.
 func (s *Server) prove(c *call, id integration.ID, e integration.EnvironmentID, wait time.Duration) (*integration.Integration, string, error) {
-	r, command, err := s.change(c, integration.Validate{Integration: id}, func() error {
-		_, err := s.find(c, id, e)
-		return err
-	})
+	r, command, err := s.alter(c, integration.Validate{Integration: id}, e)
 	if err != nil {
 		return nil, command, err
 	}
@@ -110,15 +107,7 @@ func waitFor(c *call, standard time.Duration) (time.Duration, error) {
 
 // revoke makes every session handed out so far unreachable in the broker's caches.
 func (s *Server) revoke(c *call) (answer, error) {
-	id := integration.ID(c.PathValue("id"))
-	r, command, err := s.change(c, integration.RevokeSessions{Integration: id}, func() error {
-		_, err := s.find(c, id, "")
-		return err
-	})
-	if err != nil {
-		return answer{command: command}, err
-	}
-	i, err := s.changed(c, r)
+	i, command, err := s.altered(c, integration.RevokeSessions{Integration: integration.ID(c.PathValue("id"))})
 	if err != nil {
 		return answer{command: command}, err
 	}
