@@ -149,17 +149,8 @@ func (i Integration) fits(n int) *Refusal {
 // check says what is wrong with the terms of a binding to a customer of config c; what the resources become is a matter of
 // that cloud, which in speaks for.
 func (t Terms) check(c Config, in Inputs) *Refusal {
-	if n := len(t.Workloads); n > MaxWorkloads {
-		return refuseField("/workloads", "has %d workloads; at most %d are allowed", n, MaxWorkloads)
-	}
-	for n, w := range t.Workloads {
-		at := fmt.Sprintf("/workloads/%d", n)
-		if slices.Contains(t.Workloads[:n], w) {
-			return refuseField(at, "is there twice")
-		}
-		if r := w.check(at); r != nil {
-			return r
-		}
+	if r := checkEach("workloads", t.Workloads, MaxWorkloads); r != nil {
+		return r
 	}
 	if t.SourceIdentity && c.Kind != KindAWS {
 		return refuseField("/source_identity", "sessions of %s have none", c.Kind)
@@ -167,21 +158,35 @@ func (t Terms) check(c Config, in Inputs) *Refusal {
 	return t.checkResources(c, in)
 }
 
+// term is one of a list in the terms.
+type term interface {
+	comparable
+	check(at string) *Refusal
+}
+
+// checkEach refuses a list that is too long, that names something twice, or that holds what is refused by itself.
+func checkEach[T term](field string, list []T, most int) *Refusal {
+	if n := len(list); n > most {
+		return refuseField("/"+field, "has %d %s; at most %d are allowed", n, field, most)
+	}
+	for n, one := range list {
+		at := fmt.Sprintf("/%s/%d", field, n)
+		if slices.Contains(list[:n], one) {
+			return refuseField(at, "is there twice")
+		}
+		if r := one.check(at); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
 func (t Terms) checkResources(c Config, in Inputs) *Refusal {
 	if len(t.Resources) == 0 {
 		return nil
 	}
-	if n := len(t.Resources); n > MaxResources {
-		return refuseField("/resources", "has %d resources; at most %d are allowed", n, MaxResources)
-	}
-	for n, r := range t.Resources {
-		at := fmt.Sprintf("/resources/%d", n)
-		if slices.Contains(t.Resources[:n], r) {
-			return refuseField(at, "is there twice")
-		}
-		if r := r.check(at); r != nil {
-			return r
-		}
+	if r := checkEach("resources", t.Resources, MaxResources); r != nil {
+		return r
 	}
 	if in.SessionPolicy == nil {
 		return Refuse(CodeUnavailable, "this decider cannot narrow sessions")

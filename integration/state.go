@@ -110,17 +110,24 @@ func (s *State) Organization() (o Organization, ok bool) {
 	return Organization{}, false
 }
 
-// Integration returns the integration with this id, also one that is being deleted.
-func (s *State) Integration(id ID) (i Integration, ok bool) {
+// lookup is what the nearest of s and its bases says of k. The zero value stands where k was removed.
+func lookup[K, V comparable](s *State, of func(*State) map[K]V, k K) (V, bool) {
+	var none V
 	for at := s; at != nil; at = at.base {
-		if i, ok := at.integrations[id]; ok {
-			if i == nil {
-				return Integration{}, false
-			}
-			return *i, true
+		if v, ok := of(at)[k]; ok {
+			return v, v != none
 		}
 	}
-	return Integration{}, false
+	return none, false
+}
+
+// Integration returns the integration with this id, also one that is being deleted.
+func (s *State) Integration(id ID) (i Integration, ok bool) {
+	found, ok := lookup(s, func(at *State) map[ID]*Integration { return at.integrations }, id)
+	if !ok {
+		return Integration{}, false
+	}
+	return *found, true
 }
 
 // Empty reports whether a root holds nothing: no organization, no integration, no account, no receipt.
@@ -133,35 +140,21 @@ func (s *State) Count() int { return s.live }
 
 // Receipt returns how a command was answered, if it was.
 func (s *State) Receipt(a Asker) (r Receipt, ok bool) {
-	for at := s; at != nil; at = at.base {
-		if r, ok := at.receipts[a]; ok {
-			if r == nil {
-				return Receipt{}, false
-			}
-			return *r, true
-		}
+	found, ok := lookup(s, func(at *State) map[Asker]*Receipt { return at.receipts }, a)
+	if !ok {
+		return Receipt{}, false
 	}
-	return Receipt{}, false
+	return *found, true
 }
 
 // customer returns the live integration with this customer identity in this environment.
 func (s *State) customer(k customerKey) (ID, bool) {
-	for at := s; at != nil; at = at.base {
-		if id, ok := at.customers[k]; ok {
-			return id, id != ""
-		}
-	}
-	return "", false
+	return lookup(s, func(at *State) map[customerKey]ID { return at.customers }, k)
 }
 
 // token returns whom a token's hash belongs to.
 func (s *State) token(hash string) (binder, bool) {
-	for at := s; at != nil; at = at.base {
-		if b, ok := at.tokens[hash]; ok {
-			return b, b != binder{}
-		}
-	}
-	return binder{}, false
+	return lookup(s, func(at *State) map[string]binder { return at.tokens }, hash)
 }
 
 // Integrations yields what this state holds itself: for a root all integrations, for a fork those that differ from its
