@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/rolebridge/rolebridge/api/wire"
@@ -82,20 +83,10 @@ func permissions(connector string, c *call, i *integration.Integration) (policy.
 	}
 	bucket := policy.S3{Partition: role.Partition, Bucket: q.Get("bucket"), Prefix: q.Get("prefix")}
 	table := policy.DynamoDB{Partition: role.Partition, Region: q.Get("region"), Account: role.Account, Table: q.Get("table")}
-	var d policy.Document
-	var err error
-	switch connector {
-	case "s3-sink":
-		d, err = policy.S3Sink(bucket)
-	case "s3-source":
-		d, err = policy.S3Source(bucket)
-	case "dynamodb-sink":
-		d, err = policy.DynamoDBSink(table)
-	case "dynamodb-source":
-		d, err = policy.DynamoDBSource(table)
-	default:
-		return d, failParameter("for", "want s3-sink, s3-source, dynamodb-sink or dynamodb-source")
+	if !slices.Contains(policy.Connectors(), connector) {
+		return policy.Document{}, failParameter("for", "want one of %s", strings.Join(policy.Connectors(), ", "))
 	}
+	d, err := policy.Permissions(connector, bucket, table)
 	if field, ok := errors.AsType[*policy.FieldError](err); ok {
 		return d, failParameter(strings.ToLower(field.Field), "want %s", field.Want)
 	}

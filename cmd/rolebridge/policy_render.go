@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"github.com/rolebridge/rolebridge/cloud/aws/policy"
@@ -8,7 +10,7 @@ import (
 
 // documents are what can be rendered, in the order of a set-up.
 func documents() []string {
-	return []string{"first-trust", "final-trust", "s3-sink", "s3-source", "dynamodb-sink", "dynamodb-source"}
+	return append([]string{"first-trust", "final-trust"}, policy.Connectors()...)
 }
 
 func newPolicyRender(s streams) *cobra.Command {
@@ -46,16 +48,11 @@ func newPolicyRender(s streams) *cobra.Command {
 				if d, err = policy.FinalTrust(role, ids...); err == nil && sourceIdentity {
 					d = d.WithSourceIdentity()
 				}
-			case "s3-sink":
-				d, err = policy.S3Sink(s3)
-			case "s3-source":
-				d, err = policy.S3Source(s3)
-			case "dynamodb-sink":
-				d, err = policy.DynamoDBSink(table)
-			case "dynamodb-source":
-				d, err = policy.DynamoDBSource(table)
 			default:
-				return usagef("%s: want one of %v", args[0], documents())
+				if !slices.Contains(documents(), args[0]) {
+					return usagef("%s: want one of %v", args[0], documents())
+				}
+				d, err = policy.Permissions(args[0], s3, table)
 			}
 			if err != nil {
 				return usage(err)

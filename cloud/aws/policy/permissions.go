@@ -40,6 +40,24 @@ func (s S3) Folder() string {
 
 func (s S3) objects() string { return s.bucket() + "/" + s.Folder() + "*" }
 
+// Connectors are the kinds of connectors whose [Permissions] are known.
+func Connectors() []string { return []string{"s3-sink", "s3-source", "dynamodb-sink", "dynamodb-source"} }
+
+// Permissions is the policy of one of [Connectors], which works on the objects or on the table. The error is a *FieldError.
+func Permissions(connector string, s S3, d DynamoDB) (Document, error) {
+	switch connector {
+	case "s3-sink":
+		return S3Sink(s)
+	case "s3-source":
+		return S3Source(s)
+	case "dynamodb-sink":
+		return DynamoDBSink(d)
+	case "dynamodb-source":
+		return DynamoDBSource(d)
+	}
+	return Document{}, &FieldError{"connector", connector, "one of " + strings.Join(Connectors(), ", ")}
+}
+
 // S3Sink lets a connector write objects under the prefix, in one piece or in parts, tag them, read them back, and find
 // its bucket. Listing the bucket is not narrowed to the prefix: HeadBucket is the same permission and names no prefix.
 // The error is a *FieldError.

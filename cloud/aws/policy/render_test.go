@@ -32,17 +32,13 @@ func documents(t testing.TB, p place) map[string]policy.Document {
 	platform, customer := p.role("111122223333", "platform/cspi-ab12c"), p.role("444455556666", "rolebridge-s3")
 	s3 := policy.S3{Partition: p.partition, Bucket: "acme-data.logs", Prefix: "topics/orders"}
 	table := policy.DynamoDB{Partition: p.partition, Region: p.region, Account: "444455556666", Table: "Orders_2.v-1"}
-	return map[string]policy.Document{
+	all := map[string]policy.Document{
 		"first-trust":          policy.FirstTrust(),
 		"final-trust":          must(policy.FinalTrust(platform, externalID)),
 		"rotation-trust":       must(policy.FinalTrust(platform, externalID, "rb-next")),
 		"platform-trust":       must(policy.PlatformTrust(p.role("111122223333", "broker"), p.role("111122223333", "validator"))),
 		"platform-permissions": must(policy.PlatformPermissions(customer)),
-		"s3-sink":              must(policy.S3Sink(s3)),
 		"s3-sink-whole-bucket": must(policy.S3Sink(policy.S3{Partition: p.partition, Bucket: "acme-data.logs"})),
-		"s3-source":            must(policy.S3Source(s3)),
-		"dynamodb-sink":        must(policy.DynamoDBSink(table)),
-		"dynamodb-source":      must(policy.DynamoDBSource(table)),
 		"source-identity":      must(policy.FinalTrust(platform, externalID)).WithSourceIdentity(),
 		"session": must(policy.SessionTo(
 			policy.Part{S3: &s3, Write: true},
@@ -51,6 +47,17 @@ func documents(t testing.TB, p place) map[string]policy.Document {
 			policy.Part{DynamoDB: &table, Read: true},
 			policy.Part{DynamoDB: &policy.DynamoDB{Partition: p.partition, Region: p.region, Account: "444455556666", Table: "out"}, Write: true},
 		)),
+	}
+	for _, connector := range policy.Connectors() {
+		all[connector] = must(policy.Permissions(connector, s3, table))
+	}
+	return all
+}
+
+func TestPermissionsOfAnUnknownConnectorAreRefused(t *testing.T) {
+	_, err := policy.Permissions("jdbc-sink", policy.S3{}, policy.DynamoDB{})
+	if field, ok := errors.AsType[*policy.FieldError](err); !ok || field.Field != "connector" {
+		t.Errorf("got %v, want that the connector is refused", err)
 	}
 }
 
