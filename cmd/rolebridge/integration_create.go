@@ -45,11 +45,8 @@ policy is written once and complete; then "update" adds the identity.`,
 			if i, err = call(madeReady(c.Context(), api, i)); err != nil {
 				return err
 			}
-			if err := printIntegration(s.out, out, i, ""); err != nil {
+			if err := s.showSaved(c.Context(), api, out, i); err != nil {
 				return err
-			}
-			if out == human {
-				next(c.Context(), s.err, api, i)
 			}
 			if wait.on && i.Config.Customer() != "" {
 				return wait.trust(c.Context(), s, api, i.ID)

@@ -12,6 +12,17 @@ import (
 	"github.com/rolebridge/rolebridge/integration"
 )
 
+// showSaved prints what was created or updated, for people with what to do next.
+func (s streams) showSaved(ctx context.Context, api *client.Client, out format, i wire.Integration) error {
+	if err := printIntegration(s.out, out, i, ""); err != nil {
+		return err
+	}
+	if out == human {
+		next(ctx, s.err, api, i)
+	}
+	return nil
+}
+
 // next tells a person what to do after i was created or updated, with the policies filled in. It is help and not the
 // result, so what goes wrong here is left out.
 func next(ctx context.Context, to io.Writer, api *client.Client, i wire.Integration) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rolebridge/rolebridge/api/client"
 	"github.com/rolebridge/rolebridge/api/wire"
 	"github.com/rolebridge/rolebridge/integration"
 )
@@ -37,19 +39,24 @@ Nothing is proved anew; "validate" does that. Exit code 0 means that trust is va
 			if err != nil {
 				return err
 			}
-			turn, err := underWay(c.Context(), api, out, v.Integration)
-			if err != nil {
-				return err
-			}
-			if err := printValidation(s.out, out, v, turn); err != nil {
-				return err
-			}
-			return proved(v)
+			return s.showValidation(c.Context(), api, out, v)
 		},
 	}
 	l.flags(c)
 	out.flag(c)
 	return c
+}
+
+// showValidation prints what is known of trust, for people with the rotation under way, and ends as trust is.
+func (s streams) showValidation(ctx context.Context, api *client.Client, out format, v wire.Validation) error {
+	turn, err := underWay(ctx, api, out, v.Integration)
+	if err != nil {
+		return err
+	}
+	if err := printValidation(s.out, out, v, turn); err != nil {
+		return err
+	}
+	return proved(v)
 }
 
 func printValidation(to io.Writer, f format, v wire.Validation, rotation string) error {

@@ -32,13 +32,7 @@ func newIntegrationUpdate(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := printIntegration(s.out, out, i, ""); err != nil {
-				return err
-			}
-			if out == human {
-				next(c.Context(), s.err, api, i)
-			}
-			return nil
+			return s.showSaved(c.Context(), api, out, i)
 		},
 	}
 	l.flags(c)

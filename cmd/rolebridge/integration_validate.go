@@ -61,14 +61,7 @@ platform's role that are reserved for the draft. Exit code 7 means that it could
 			if err != nil {
 				return err
 			}
-			turn, err := underWay(c.Context(), api, out, v.Integration)
-			if err != nil {
-				return err
-			}
-			if err := printValidation(s.out, out, v, turn); err != nil {
-				return err
-			}
-			return proved(v)
+			return s.showValidation(c.Context(), api, out, v)
 		},
 	}
 	l.flags(c)
