@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-
-	"github.com/rolebridge/rolebridge/integration"
 )
 
 // maxExplanations bounds what is read: a line of a gate has some hundred bytes.
@@ -36,9 +34,8 @@ func AskExplanation(ctx context.Context, base, of string) ([]Explanation, error)
 	if resp.StatusCode == http.StatusOK && json.Unmarshal(raw, &all) == nil {
 		return all, nil
 	}
-	var said problem
-	if json.Unmarshal(raw, &said) == nil && said.Code != "" {
-		return nil, &integration.Refusal{Code: said.Code, Message: said.Message}
+	if refusal := refusalOf(raw); refusal != nil {
+		return nil, refusal
 	}
 	return nil, fmt.Errorf("%s answered %d without an explanation: is it the telemetry address of a broker?", base, resp.StatusCode)
 }

@@ -53,6 +53,15 @@ type problem struct {
 	Message2 string           `json:"Message"`
 }
 
+// refusalOf is the refusal that a broker's answer tells of; nil when it tells of none.
+func refusalOf(answer []byte) *integration.Refusal {
+	var said problem
+	if json.Unmarshal(answer, &said) != nil || said.Code == "" {
+		return nil
+	}
+	return &integration.Refusal{Code: said.Code, Message: said.Message}
+}
+
 // Values of headers, shared by all answers and never changed.
 var (
 	jsonType   = []string{"application/json"}

@@ -1,6 +1,7 @@
 package creds
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -159,11 +160,7 @@ func fetchOnce(ctx context.Context, client *http.Client, address string, token s
 	if resp.StatusCode == http.StatusOK {
 		return toProcess(raw)
 	}
-	refusal := integration.Refuse(integration.CodeInternal, "the broker answered %d", resp.StatusCode)
-	var said problem
-	if json.Unmarshal(raw, &said) == nil && said.Code != "" {
-		refusal = &integration.Refusal{Code: said.Code, Message: said.Message}
-	}
+	refusal := cmp.Or(refusalOf(raw), integration.Refuse(integration.CodeInternal, "the broker answered %d", resp.StatusCode))
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < 500 {
 		return nil, backoff.Permanent(refusal)
 	}
