@@ -25,6 +25,8 @@ type Config struct {
 	// Rate is how many requests a second each key may make in the long run, Burst how many at once.
 	Rate  float64 `koanf:"rate"`
 	Burst int     `koanf:"burst"`
+	// Accounts are the platform's own at AWS, of which no role can be a customer's.
+	Accounts []string `koanf:"-"`
 }
 
 // Defaults are good for a start. 20 s are what a validation takes in its longest ordinary case: some propagation, four

@@ -90,6 +90,9 @@ func (s *Server) tried(c *call, i *integration.Integration, body *wire.ConfigReq
 	if refused := config.Check("/config"); refused != nil {
 		return config, refused
 	}
+	if refused := config.NotOurs("/config", s.config.Accounts); refused != nil {
+		return config, refused
+	}
 	switch {
 	case config.Draft():
 		return config, failField(field, "is missing: the integration is a draft, so say which identity to try")

@@ -125,6 +125,7 @@ func TestADryRunThatCouldNotBeSavedIsRefusedAtTheField(t *testing.T) {
 		"no identity":             {apitest.Admin, draft.ID, "{}", 422, integration.CodeInvalid, "/config/customer_iam_role_arn"},
 		"no role's ARN":           {apitest.Admin, draft.ID, `{"config":{"customer_iam_role_arn":"arn:aws:iam::1:role/x"}}`, 422, integration.CodeInvalid, "/config/customer_iam_role_arn"},
 		"another cloud":           {apitest.Admin, draft.ID, `{"config":{"kind":"AzureIntegrationConfig","customer_azure_tenant_id":"x"}}`, 422, integration.CodeInvalid, "/config/kind"},
+		"a role of the platform":  {apitest.Admin, draft.ID, `{"config":{"customer_iam_role_arn":"arn:aws:iam::` + apitest.PlatformAccount + `:role/x"}}`, 422, integration.CodeInvalid, "/config/customer_iam_role_arn"},
 		"an unknown field":        {apitest.Admin, draft.ID, `{"role":"x"}`, 400, "invalid_request", "/role"},
 		"one that is mapped":      {apitest.Admin, draft.ID, `{"config":{"customer_iam_role_arn":"` + roleARN + `"}}`, 409, integration.CodeExists, "/config/customer_iam_role_arn"},
 		"no draft":                {apitest.Admin, full.ID, tried, 409, integration.CodeConflict, ""},

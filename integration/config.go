@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -83,6 +84,16 @@ func (c Config) Check(at string) *Refusal {
 		return refuseField(at+"/"+of.field, "%s", fault)
 	}
 	return nil
+}
+
+// NotOurs refuses a customer's role that is in one of these AWS accounts, the platform's own: what is ours would trust us
+// whatever its external ID, and a connector would get what nobody gave it. at is the place of c in the request.
+func (c Config) NotOurs(at string, accounts []string) *Refusal {
+	role, ok := ParseRoleARN(c.Customer)
+	if c.Kind != KindAWS || !ok || !slices.Contains(accounts, role.Account) {
+		return nil
+	}
+	return refuseField(at+"/"+c.Kind.CustomerField(), "names a role in account %s, which is the platform's own; want the role in your account", role.Account)
 }
 
 // MarshalJSON writes the flat form.

@@ -14,6 +14,8 @@ type Inputs struct {
 	ExternalID string
 	// Jitter in [0, 1) spreads timers.
 	Jitter float64
+	// Accounts are the platform's own at AWS, of which no role is a customer's.
+	Accounts []string
 	// SessionPolicy writes the policy that narrows the sessions of a customer to resources, or says which of them cannot
 	// be, under /resources. It is a function of its arguments alone. Nil: resources are refused.
 	SessionPolicy func(Config, []Resource) (string, *Refusal)
@@ -171,6 +173,9 @@ func (d *decision) create(o Organization, actor Principal, ask Create) *Refusal 
 	if r := ask.Config.Check("/config"); r != nil {
 		return r
 	}
+	if r := ask.Config.NotOurs("/config", d.in.Accounts); r != nil {
+		return r
+	}
 	if r := d.free(ask.Environment, ask.Config); r != nil {
 		return r
 	}
@@ -218,6 +223,9 @@ func (d *decision) update(i Integration, ask Update) *Refusal {
 	}
 	if ask.Config.Draft() {
 		return refuseField("/config/"+i.Config.Kind.CustomerField(), "is missing")
+	}
+	if r := ask.Config.NotOurs("/config", d.in.Accounts); r != nil {
+		return r
 	}
 	if r := d.free(i.Environment, ask.Config); r != nil {
 		return r

@@ -50,6 +50,7 @@ func (w *world) inputs() integration.Inputs {
 	w.serial++
 	return integration.Inputs{
 		Now: w.now, ID: integration.ID(fmt.Sprintf("cspi-%06d", w.serial)), ExternalID: fmt.Sprintf("ext-%d", w.serial), Jitter: 0.5, SessionPolicy: lengths,
+		Accounts: []string{"888888888888", "999999999999"},
 	}
 }
 
@@ -419,5 +420,32 @@ func TestAValidationAskedForDuringAnotherIsMadeAfterIt(t *testing.T) {
 	w.probed(id, refusing)
 	if got := w.get(id).Trust; got.Attempt != asked+1 || !got.Asked {
 		t.Errorf("attempt %d asked=%v after the answer, want %d and asked", got.Attempt, got.Asked, asked+1)
+	}
+}
+
+func TestARoleOfThePlatformIsNoCustomers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	draft := w.create("")
+	for name, c := range map[string]struct {
+		role    string
+		refused bool
+	}{
+		"an account of ours":         {"arn:aws:iam::888888888888:role/cspi-other", true},
+		"another account of ours":    {"arn:aws-us-gov:iam::999999999999:role/path/mapping", true},
+		"an account of a customer":   {"arn:aws:iam::000000000007:role/888888888888", false},
+		"a name that has our number": {"arn:aws:iam::000000000008:role/arn-999999999999", false},
+	} {
+		config := integration.Config{Kind: integration.KindAWS, Customer: c.role}
+		asks := []integration.Ask{integration.Create{Environment: "env-1", Name: name, Config: config}}
+		if c.refused {
+			asks = append(asks, integration.Update{Integration: draft, Config: config})
+		}
+		for _, ask := range asks {
+			refused, ok := w.do(admin, ask)[0].Fact.(integration.Refused)
+			if ok != c.refused || ok && (refused.Code != integration.CodeInvalid || refused.Field != "/config/customer_iam_role_arn") {
+				t.Errorf("%s, %s: got %+v, want refused: %t", name, ask.Type(), refused, c.refused)
+			}
+		}
 	}
 }

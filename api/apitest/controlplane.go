@@ -237,7 +237,7 @@ func (c *ControlPlane) inputs() integration.Inputs {
 	_, _ = rand.Read(raw[:])
 	h := hex.EncodeToString(raw[:])
 	return integration.Inputs{
-		Now: time.Now().Add(c.ahead).UTC(), Jitter: 0.5, SessionPolicy: scope.Policy,
+		Now: time.Now().Add(c.ahead).UTC(), Jitter: 0.5, SessionPolicy: scope.Policy, Accounts: []string{PlatformAccount},
 		ID:         integration.ID(integration.IDPrefix + strings.ToLower(rand.Text()[:8])),
 		ExternalID: fmt.Sprintf("%s-%s-4%s-a%s-%s", h[:8], h[8:12], h[13:16], h[17:20], h[20:]),
 	}

@@ -93,7 +93,7 @@ func Over(t testing.TB, c *ControlPlane, replica api.Replica, changes ...func(*a
 		t.Fatal(err)
 	}
 	config := api.Defaults()
-	config.Rate, config.Burst = 10_000, 10_000
+	config.Rate, config.Burst, config.Accounts = 10_000, 10_000, []string{PlatformAccount}
 	for _, change := range changes {
 		change(&config)
 	}

@@ -21,6 +21,7 @@ const (
 	CodeUnreachable   = "Unreachable"
 	CodeNoCredentials = "NoCredentials" // our own credentials could not be had
 	CodeBadAnswer     = "BadAnswer"
+	CodeOwnAccount    = "OwnAccount" // what should be a customer's is in an account of the platform
 )
 
 // faults are AWS's error codes: the common errors of its APIs, and those of the IAM and STS API references.

@@ -140,9 +140,16 @@ type RoleSpec struct {
 // ARN. It may be called any number of times, also by several workers at once.
 //
 // Every error is a *[cloud.Error]. [cloud.FaultExists]: a role of that name is not ours; it is left as it is.
-// [cloud.FaultLimit]: all accounts are full. [cloud.FaultUnavailable] with the code MalformedPolicyDocument: an identity
+// [cloud.FaultLimit]: all accounts are full. [cloud.FaultInvalid] with [CodeOwnAccount]: the customer's role is in one of the
+// platform's accounts. [cloud.FaultUnavailable] with the code MalformedPolicyDocument: an identity
 // that the role trusts does not exist, or was made so recently that IAM does not know it everywhere.
 func (p *Platform) EnsureRole(ctx context.Context, spec RoleSpec) (string, error) {
+	if id := accountOf(spec.Customer); slices.ContainsFunc(p.accounts, func(a account) bool { return a.id == id }) {
+		return "", &cloud.Error{
+			Fault: cloud.FaultInvalid, Code: CodeOwnAccount, Op: opCreateRole,
+			Message: fmt.Sprintf("the customer's role is in account %s, which is the platform's own", id),
+		}
+	}
 	permissions, err := p.permissionsFor(spec)
 	if err != nil {
 		return "", &cloud.Error{Fault: cloud.FaultInvalid, Code: "InvalidParameter", Op: opCreateRole, Message: err.Error()}

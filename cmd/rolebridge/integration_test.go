@@ -149,6 +149,7 @@ func TestExitCodesTellErrorsApart(t *testing.T) {
 		args []string
 	}{
 		{admin, 2, "customer_iam_role_arn", []string{"pi", "create", "x", "--customer-role-arn", "arn:aws:iam::1:role/x"}},
+		{admin, 2, "the platform's own; want the role in your account", []string{"pi", "create", "x", "--customer-role-arn", "arn:aws:iam::" + apitest.PlatformAccount + ":role/x"}},
 		{admin, 2, "want one of", []string{"pi", "create", "x", "--customer-role-arn", roleARN, "--azure-tenant-id", "y"}},
 		{admin, 2, "accepts 1 arg", []string{"pi", "create"}},
 		{admin, 2, "unknown flag", []string{"pi", "list", "--colour"}},

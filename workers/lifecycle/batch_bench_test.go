@@ -11,7 +11,7 @@ import (
 // organizations leave for each of 12 partitions.
 func BenchmarkAFullBatch(b *testing.B) {
 	of := newBench(b)
-	of.d.fresh = freshInputs
+	of.d.fresh = freshInputs(nil)
 	var home []integration.OrganizationID
 	for n := 0; len(home) < 17; n++ {
 		if o := integration.OrganizationID(fmt.Sprintf("org-%06d", n)); topics.Home(o) == of.p.id {

@@ -31,6 +31,8 @@ type Config struct {
 	EndTimeout time.Duration `koanf:"end_timeout"`
 	// BatchRecords is the most records that one transaction decides. More is faster and answers later.
 	BatchRecords int `koanf:"batch_records"`
+	// Accounts are the platform's own at AWS, of which no role can be a customer's.
+	Accounts []string `koanf:"-"`
 }
 
 // Defaults returns a configuration that lacks Topics, Client and Instance.

@@ -29,7 +29,7 @@ func newDays(t *testing.T, integrations int) *days {
 	d := &days{bench: newBench(t), proofs: map[integration.ID][]time.Time{}}
 	d.now = time.Now()
 	d.d.fresh = func() integration.Inputs {
-		in := freshInputs()
+		in := freshInputs(nil)()
 		in.Now = d.now
 		return in
 	}

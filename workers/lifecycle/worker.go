@@ -49,18 +49,21 @@ func New(c Config, codec *events.Codec, log *slog.Logger, reg prometheus.Registe
 	m := newMetrics(reg, c.Topics.Prefix, behind)
 	return &Worker{
 		config: c, log: log, metrics: m, lag: behind,
-		decider: &decider{topics: c.Topics, codec: codec, fresh: freshInputs, metrics: m},
+		decider: &decider{topics: c.Topics, codec: codec, fresh: freshInputs(c.Accounts), metrics: m},
 		group:   make(chan *kgo.GroupTransactSession, 1),
 		fatal:   make(chan error, 1),
 		owned:   map[int32]*partition{},
 	}, nil
 }
 
-// freshInputs makes the inputs of one decision. Times are kept to milliseconds, as they are on Kafka.
-func freshInputs() integration.Inputs {
-	return integration.Inputs{
-		Now: time.Now().UTC().Truncate(time.Millisecond), ID: newID(), ExternalID: uuid.NewString(), Jitter: mathrand.Float64(), //nolint:gosec // spreads timers
-		SessionPolicy: scope.Policy,
+// freshInputs makes the inputs of decisions on a platform of these accounts. Times are kept to milliseconds, as they are on
+// Kafka.
+func freshInputs(accounts []string) func() integration.Inputs {
+	return func() integration.Inputs {
+		return integration.Inputs{
+			Now: time.Now().UTC().Truncate(time.Millisecond), ID: newID(), ExternalID: uuid.NewString(), Jitter: mathrand.Float64(), //nolint:gosec // spreads timers
+			Accounts: accounts, SessionPolicy: scope.Policy,
+		}
 	}
 }
 

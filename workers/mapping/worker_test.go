@@ -132,6 +132,16 @@ func TestWhatStaysIsRefusedAtOnce(t *testing.T) {
 		box.Role(t, box.Platform, "cspi-abc12", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"222222222222"},"Action":"sts:AssumeRole"}]}`)
 		wantRefused(t, handle(t, newWorker(t, box.Roles(t), prometheus.NewRegistry()), ensure()), "EntityAlreadyExists", true)
 	})
+	t.Run("a customer's role in an account of ours", func(t *testing.T) {
+		t.Parallel()
+		box := awstest.New(t)
+		w := newWorker(t, box.Roles(t, box.Platform, box.Spare), prometheus.NewRegistry())
+		for _, account := range []string{box.Platform.ID, box.Spare.ID} {
+			o := ensure()
+			o.Ask.Config.Customer = "arn:aws:iam::" + account + ":role/admin"
+			wantRefused(t, handle(t, w, o), aws.CodeOwnAccount, true)
+		}
+	})
 	t.Run("full accounts", func(t *testing.T) {
 		t.Parallel()
 		box := awstest.New(t, func(c *sandbox.Config) { c.RolesPerAccount = 1 })

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rolebridge/rolebridge/cloud"
@@ -27,7 +28,8 @@ const (
 	ReasonLimited         = "RateLimited"     // the account was called too often lately
 	ReasonNotEnabled      = "CloudNotEnabled"
 	ReasonBadARN          = "BadARN"
-	ReasonNoResources     = "NoResources" // no binding names any, so there is nothing to look for
+	ReasonOwnAccount      = aws.CodeOwnAccount // the role is in one of the platform's accounts
+	ReasonNoResources     = "NoResources"      // no binding names any, so there is nothing to look for
 )
 
 // proof is one validation under way.
@@ -156,6 +158,13 @@ func (p *proof) assume(ctx context.Context, a aws.Assumption) (cloud.Session, er
 
 func (p *proof) withExternalID(ctx context.Context) integration.Check {
 	c := integration.Check{Name: integration.CheckWithExternalID, Outcome: integration.Pass}
+	if p.own() {
+		p.shut = true
+		c.Outcome, c.Reason = integration.Fail, ReasonOwnAccount
+		c.Detail = fmt.Sprintf("the role is in account %s, which is the platform's own; it was not tried with the external ID", p.customer.Account)
+		c.Remedy = "Give the integration a role in the customer's own account."
+		return c
+	}
 	var err error
 	if p.hop2, err = p.assume(ctx, aws.Assumption{ExternalID: p.claim.ExternalID}); err != nil {
 		c = failed(c, err, refused(err))
@@ -165,6 +174,12 @@ func (p *proof) withExternalID(ctx context.Context) integration.Check {
 		c.Remedy = p.pasteTrust()
 	}
 	return c
+}
+
+// own reports whether the role is the platform's: of an account that is configured, or of the one of the first hop.
+func (p *proof) own() bool {
+	first, _ := integration.ParseRoleARN(p.claim.Platform)
+	return p.customer.Account == first.Account || slices.Contains(p.prover.config.Own, p.customer.Account)
 }
 
 // refused checks that a wrong external ID, or none, keeps the door shut. Only a plain AccessDenied is a refusal by the

@@ -17,6 +17,8 @@ type Config struct {
 
 // ProverConfig says how a [Prover] proves.
 type ProverConfig struct {
+	// Own are the platform's accounts at AWS, of which no role can be a customer's.
+	Own []string `koanf:"-"`
 	// MaxSession is the session duration that bindings will ask for, 15 min to 1 h (the most of a chained session).
 	MaxSession time.Duration `koanf:"max_session"`
 	// ReadPolicy has the linter look at the real trust policy where the role permits iam:GetRole. A role that does not

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/rolebridge/rolebridge/cloud/aws"
+	"github.com/rolebridge/rolebridge/cloud/aws/awstest"
 	"github.com/rolebridge/rolebridge/cloud/aws/policy"
 	"github.com/rolebridge/rolebridge/cloud/sandbox"
 	"github.com/rolebridge/rolebridge/events"
@@ -364,6 +365,36 @@ func TestAWrongConfigurationIsExplained(t *testing.T) {
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the faults lack %q:\n%v", want, err)
+		}
+	}
+}
+
+// The decider refuses such a role. One that it took before it knew, or that somebody tries, opens nothing.
+func TestARoleOfThePlatformIsRefusedWhateverItAdmits(t *testing.T) {
+	t.Parallel()
+	w := awstest.New(t)
+	if _, err := w.Roles(t).EnsureRole(t.Context(), aws.RoleSpec{Name: "cspi-abc12", Organization: "o-1"}); err != nil { // a draft's
+		t.Fatal(err)
+	}
+	final, err := policy.FinalTrust(platform, rightID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, account := range map[string]sandbox.Account{"the account of the platform role": w.Platform, "another one of ours": w.Spare, "a customer's": w.Customer} {
+		w.Role(t, account, "admin", string(final.JSON()))
+		p := newProver(t, w.Client(t), prometheus.NewRegistry(), func(c *trust.ProverConfig) { c.Own = []string{w.Spare.ID} })
+		c := claim()
+		c.Config.Customer, c.Unsaved = "arn:aws:iam::"+account.ID+":role/admin", true
+		report := prove(t, p, c)
+		if account.ID == w.Customer.ID {
+			if report.Verdict() != integration.VerdictClean {
+				t.Fatalf("%s: got %s\n%s", name, report.Verdict(), table(report))
+			}
+			continue
+		}
+		entry := check(t, report, integration.CheckWithExternalID)
+		if report.Verdict() != integration.VerdictRefused || entry.Reason != trust.ReasonOwnAccount || !strings.Contains(entry.Remedy, "customer's own account") {
+			t.Errorf("%s: got %s, %+v", name, report.Verdict(), entry)
 		}
 	}
 }

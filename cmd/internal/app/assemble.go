@@ -72,6 +72,7 @@ func (a *App) table(receipts bool) *events.Table {
 
 func (a *App) lifecycle() error {
 	c := a.config.Lifecycle
+	c.Accounts = a.config.AWS.own()
 	c.Topics, c.Client = a.config.Topics.Names(), a.kafka
 	w, err := lifecycle.New(c, a.codec, a.log, a.reg)
 	if err != nil {
@@ -98,6 +99,7 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 	}
 	a.closers = append(a.closers, cl.Close)
 	c := a.config.API.Config
+	c.Accounts = a.config.AWS.own()
 	if at, here := a.urls["broker"]; here && c.CredentialsURL == "" {
 		c.CredentialsURL = at + creds.Path
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/api"
 	"github.com/rolebridge/rolebridge/cloud/aws"
+	"github.com/rolebridge/rolebridge/cloud/aws/policy"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/audit"
 	"github.com/rolebridge/rolebridge/internal/identity"
@@ -275,6 +276,20 @@ func (c AWS) platform() aws.PlatformConfig {
 		Config:   aws.Config{Region: c.Region, Endpoint: c.Endpoint, Credentials: c.Credentials},
 		Accounts: accounts, Path: c.Path, Identities: c.Identities,
 	}
+}
+
+// own are the platform's accounts: where its roles are, and those of the identities that become them.
+func (c AWS) own() (accounts []string) {
+	for _, a := range c.Accounts {
+		accounts = append(accounts, a.ID)
+	}
+	for _, identity := range c.Identities {
+		if arn, err := policy.ParseARN(identity); err == nil && arn.Account != "" {
+			accounts = append(accounts, arn.Account)
+		}
+	}
+	slices.Sort(accounts)
+	return slices.Compact(accounts)
 }
 
 // prefixed puts the path of a part in front of each of its faults.

@@ -60,6 +60,7 @@ func (a *App) trust(ctx context.Context) error {
 	}
 	a.closers = append(a.closers, client.Close)
 	c := a.config.Trust
+	c.Prover.Own = a.config.AWS.own()
 	c.Config = a.ordersConfig(c.Config)
 	w, err := trust.New(c, a.codec, client, a.log, a.reg)
 	if err != nil {
