@@ -229,3 +229,24 @@ func TestTheDocumentAndTheServerHaveTheSamePaths(t *testing.T) {
 		}
 	}
 }
+
+// Every command leaves a receipt in the state for a week, refused ones too: who has no part in an organization sends none.
+func TestAStrangerSendsNoCommand(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	before := len(s.Sent())
+	for _, op := range apitest.Operations(t) {
+		if op.Method == http.MethodGet {
+			continue
+		}
+		path := strings.NewReplacer("{id}", "cspi-aaaaa", "{connector}", "lcc-1").Replace(op.Path)
+		for _, key := range []string{apitest.Stranger, "UNKNOWN"} {
+			if got := request(t, s, key, op.Method, path+inEnv, `{}`); got.status != http.StatusForbidden && got.status != http.StatusUnauthorized {
+				t.Errorf("%s %s as %s: got %d, want 401 or 403", op.Method, path, key, got.status)
+			}
+		}
+	}
+	if sent := s.Sent()[before:]; len(sent) != 0 {
+		t.Errorf("strangers have sent %+v", sent)
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,8 +38,8 @@ func tenantOf(n int) integration.OrganizationID {
 	return integration.OrganizationID(fmt.Sprintf("org-%06d", n/integrationsPerTenant))
 }
 
-// connectorToken is the token of the one connector of integration n.
-func connectorToken(n int) string { return fmt.Sprintf("rbt_%060d", n) }
+// connectorToken is the token of the one connector of integration n: 64 characters, as many as ours have at most.
+func connectorToken(n int) string { return "rbt_" + integration.TokenHash(strconv.Itoa(n))[:60] }
 
 func aggregate(n int, now time.Time) integration.Integration {
 	made := now.Add(-30 * 24 * time.Hour)

@@ -107,7 +107,7 @@ func (b *Broker) byToken(c credential, now time.Time) (asker, error) {
 	at := asker{hash: hashOf(c.token)}
 	at.plan = b.plans.get(at.hash)
 	var ok bool
-	at.binding, at.token, ok = b.binding(at.plan, at.plan.text(at.hash), c.token)
+	at.binding, at.token, ok = b.binding(at.plan, at.plan.text(at.hash), c.token, now)
 	if !ok || !at.token.Alive(now) || c.named() && (at.binding.Integration.ID != c.integration || at.binding.Connector != c.connector) {
 		return asker{}, errUnauthenticated
 	}

@@ -48,6 +48,7 @@ type Broker struct {
 	certificates Certificates
 	sources      Sources
 	attempts     *attempts
+	uselessTold  rate.Sometimes
 }
 
 // Option changes how a [Broker] works.
@@ -91,7 +92,8 @@ func New(cfg Config, bindings Bindings, store Store, c Cloud, with ...Option) (*
 	b := &Broker{
 		cfg: cfg, bindings: bindings, store: store, plans: newPlans(), log: o.log, onRefused: o.onRefused, trail: o.trail,
 		tokens: o.tokens, certificates: o.certificates, sources: o.sources, attempts: newAttempts(cfg),
-		turns: newTurns(cfg.Calls), lone: rate.NewLimiter(rate.Limit(cfg.Lone), max(1, int(cfg.Lone))),
+		uselessTold: rate.Sometimes{First: 1, Interval: time.Minute},
+		turns:       newTurns(cfg.Calls), lone: rate.NewLimiter(rate.Limit(cfg.Lone), max(1, int(cfg.Lone))),
 		book: &book{
 			fetches: cfg.Fetches, flying: map[integration.OrganizationID]int{}, slots: map[Key]*slot{},
 			due: due{bell: make(chan struct{}, 1)},

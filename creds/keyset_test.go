@@ -142,6 +142,10 @@ func TestABrokenOrLostKeysetIsRefusedAndTheOldOneGoesOn(t *testing.T) {
 			if n := count(t, w.loads, "ok"); n != 1 {
 				t.Errorf("%v loads counted, want 1: it is what was loaded already", n)
 			}
+			w.Load(t.Context())
+			if n := log.with("keyset is as it was", "INFO"); n != 1 {
+				t.Errorf("the end of the trouble was told %d times, want once:\n%s", n, log)
+			}
 		})
 	}
 }

@@ -68,7 +68,10 @@ func (w *KeysetWatch) Run(ctx context.Context) error {
 func (w *KeysetWatch) Load(ctx context.Context) {
 	raw, err := os.ReadFile(w.file.Path)
 	if err == nil && w.loaded && bytes.Equal(raw, w.current) {
-		w.told = ""
+		if w.told != "" {
+			w.told = ""
+			w.log.InfoContext(ctx, "keyset is as it was", "file", w.file.Path)
+		}
 		return
 	}
 	if err == nil {

@@ -1,6 +1,11 @@
 package creds_test
 
 import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -87,6 +92,82 @@ func TestATokenEndsByTheClockAndItsSuccessorKeepsTheSession(t *testing.T) {
 		}
 		if n := w.cloud.Calls(customerRole); n != 1 {
 			t.Errorf("the customer's role was assumed %d times, want once", n)
+		}
+	})
+}
+
+// bindOnly puts one token in the place of all others.
+func (w *world) bindOnly(token integration.Token) {
+	w.replica.ChangeBinding(orders, sink, func(_ integration.OrganizationID, b *integration.Binding) { b.Tokens = []integration.Token{token} })
+}
+
+func TestATokenThatAPersonCouldChooseOpensNothing(t *testing.T) {
+	for name, text := range map[string]string{
+		"a word": "hunter2-hunter2", "a UUID": "0b0f4c1e-6a5b-4b62-9a34-0d6f0e2f4c11", "42 characters": credstest.NewToken().Reveal()[:42],
+		"one letter, often": strings.Repeat("a", 64), "seven letters, often": strings.Repeat("abcdefg", 9),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				token := secret.New(text)
+				w.bindOnly(credstest.Token(org, orders, sink, token))
+				b := w.broker(t)
+				for range 3 {
+					_, err := b.Session(t.Context(), token)
+					wantCode(t, name, err, integration.CodeUnauthenticated)
+				}
+				if got := strings.Count(w.log.String(), "bound token opens nothing"); got != 1 || strings.Contains(w.log.String(), text) {
+					t.Errorf("told %d times, want once and without the token:\n%s", got, w.log)
+				}
+			})
+		})
+	}
+}
+
+func TestEveryFormOf256RandomBitsIsStrong(t *testing.T) {
+	t.Parallel()
+	var raw [32]byte
+	for range 1000 {
+		_, _ = rand.Read(raw[:])
+		for _, text := range []string{
+			base64.RawURLEncoding.EncodeToString(raw[:]), hex.EncodeToString(raw[:]), fmt.Sprintf("%078d", new(big.Int).SetBytes(raw[:])), rand.Text() + rand.Text(),
+		} {
+			if !integration.StrongToken(text) {
+				t.Errorf("%s is not taken for 256 random bits", text)
+			}
+		}
+	}
+}
+
+func TestATokenWhoseProofIsWrongIsToldToWhoeverIsOnCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		wrong := credstest.Token(org, orders, "another-connector", w.token)
+		w.bindOnly(wrong)
+		b := w.broker(t)
+		_, err := b.Session(t.Context(), w.token)
+		wantCode(t, "a token with another connector's proof", err, integration.CodeUnauthenticated)
+		for _, want := range []string{"bound token opens nothing", string(orders), string(sink), "is not the token's for this connector"} {
+			if !strings.Contains(w.log.String(), want) {
+				t.Errorf("the log does not say %q:\n%s", want, w.log)
+			}
+		}
+		// The way out is another rotation, and nobody has to wait for anything.
+		next := credstest.NewToken()
+		w.bindOnly(credstest.Token(org, orders, sink, next))
+		mustSession(t, b, next)
+	})
+}
+
+func TestACopiedHashTellsNothingWhileItsOwnerIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.replica.Unbind(orders, sink)
+		stolen(w)
+		w.replica.Bind(orders, sink, w.token)
+		mustSession(t, w.broker(t), w.token)
+		if strings.Contains(w.log.String(), "bound token opens nothing") {
+			t.Errorf("a thief's copy is told of:\n%s", w.log)
 		}
 	})
 }

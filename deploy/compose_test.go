@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -29,6 +30,7 @@ type service struct {
 	Volumes     []string
 	Ports       []string
 	DependsOn   dependencies `yaml:"depends_on"`
+	StopGrace   string       `yaml:"stop_grace_period"`
 	Healthcheck struct {
 		Test    []string
 		Disable bool
@@ -94,6 +96,27 @@ func TestEveryRoleIsAContainerWithoutRights(t *testing.T) {
 		}
 		if s.DependsOn["topics"] != "service_completed_successfully" {
 			t.Errorf("%s does not wait for the topics: %v", role, s.DependsOn)
+		}
+	}
+}
+
+func TestEveryRoleMayTakeAsLongToStopAsItIsSetTo(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docker/rolebridge.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set struct {
+		NotReadyFor time.Duration `yaml:"not_ready_for"`
+		StopWithin  time.Duration `yaml:"stop_within"`
+	}
+	if err := yaml.Unmarshal(text, &set); err != nil || set.NotReadyFor == 0 || set.StopWithin == 0 {
+		t.Fatalf("the settings: %+v, %v", set, err)
+	}
+	want := set.NotReadyFor + set.StopWithin + 3*time.Second
+	for _, role := range roles {
+		if got, err := time.ParseDuration(readCompose(t).Services[role].StopGrace); err != nil || got <= want {
+			t.Errorf("%s is killed after %v, %v; a stop may take %s", role, got, err, want)
 		}
 	}
 }

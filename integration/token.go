@@ -35,9 +35,34 @@ type TokenClaim struct {
 	ExpiresAt time.Time `json:"token_expires_at,omitzero"`
 }
 
-// ClaimToken makes the claim of a token for one binding. The token should be made of at least 256 random bits.
+// ClaimToken makes the claim of a token for one binding. The token should be made of at least 256 random bits; one that is
+// not a [StrongToken] opens nothing.
 func ClaimToken(o OrganizationID, id ID, c ConnectorID, token string) TokenClaim {
 	return TokenClaim{Hash: TokenHash(token), Proof: TokenProof(o, id, c, token)}
+}
+
+// Bounds of a token's text. 256 random bits have 43 characters in base64 and more in any other common form, and eight of
+// them differ in each, digits alone included.
+const (
+	MinToken          = 43
+	minTokenDifferent = 8
+)
+
+// StrongToken reports whether a token has the length and the variety of 256 random bits. Hashes of tokens are read by
+// whoever reads Kafka, who could find a token that a person chose by trying. The decider never sees a token, so brokers ask.
+func StrongToken(token string) bool {
+	if len(token) < MinToken {
+		return false
+	}
+	var seen [256]bool
+	different := 0
+	for _, c := range []byte(token) {
+		if !seen[c] {
+			seen[c] = true
+			different++
+		}
+	}
+	return different >= minTokenDifferent
 }
 
 // TokenHash is the SHA-256 of a token in lower-case hexadecimal.

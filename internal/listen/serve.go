@@ -158,10 +158,18 @@ func (l *Listener) reloaded(err error) {
 func (l *Listener) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer l.recovered(w, r)
-		// A body where none belongs is how one request is smuggled inside another.
-		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.ContentLength != 0 {
+		fault := ""
+		switch {
+		case (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.ContentLength != 0:
+			// A body where none belongs is how one request is smuggled inside another.
+			fault = "a " + r.Method + " has no body"
+		case len(r.Header["Authorization"]) > 1:
+			// A proxy in front may have judged the other one.
+			fault = "there is more than one Authorization header"
+		}
+		if fault != "" {
 			w.Header().Set("Connection", "close")
-			http.Error(w, "a "+r.Method+" has no body", http.StatusBadRequest)
+			http.Error(w, fault, http.StatusBadRequest)
 			return
 		}
 		h.ServeHTTP(w, r)

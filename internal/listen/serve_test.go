@@ -199,6 +199,17 @@ func TestALargeHeaderIsRefused(t *testing.T) {
 	}
 }
 
+func TestARequestWithTwoAuthorizationsIsRefused(t *testing.T) {
+	t.Parallel()
+	s := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it came to the handler") }), nil)
+	for _, method := range []string{"GET", "POST"} {
+		text := method + " / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: one\r\nauthorization: two\r\n\r\n"
+		if got := say(t, s.dial(t), text); got != "HTTP/1.1 400 Bad Request" {
+			t.Errorf("%s with two of them: got %q, want 400", method, got)
+		}
+	}
+}
+
 func TestAGETHasNoBody(t *testing.T) {
 	t.Parallel()
 	s := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it came to the handler") }), nil)

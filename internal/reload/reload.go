@@ -43,7 +43,7 @@ func Open[T any](parse func(contents [][]byte) (T, error), paths ...string) (*Va
 func (v *Value[T]) Get() T { return *v.now.Load() }
 
 // Run reads the files again once in every period, until ctx ends. After a change it calls told: with nil when a new value
-// is in place, with the error when there is none. The same error is told once.
+// is in place, or the files are again as they were before an error; with the error when there is none. The same error is told once.
 func (v *Value[T]) Run(ctx context.Context, every time.Duration, told func(error)) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -58,11 +58,9 @@ func (v *Value[T]) Run(ctx context.Context, every time.Duration, told func(error
 		case err != nil && err.Error() != said:
 			said = err.Error()
 			told(err)
-		case err == nil && changed:
+		case err == nil && (changed || said != ""):
 			said = ""
 			told(nil)
-		case err == nil:
-			said = ""
 		}
 	}
 }

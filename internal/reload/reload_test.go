@@ -71,8 +71,8 @@ func TestAChangeIsTakenOnlyWhenItIsWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 		want("2a+2b", "the files do not fit,new,open "+b+": no such file or directory")
-		write(t, b, "2b")
-		want("2a+2b", "the files do not fit,new,open "+b+": no such file or directory")
+		write(t, b, "2b") // as it was: whoever is told of the fault is told of its end
+		want("2a+2b", "the files do not fit,new,open "+b+": no such file or directory,new")
 	})
 }
 

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -85,7 +86,8 @@ func reserved(bucket string) bool {
 }
 
 // checkPrefix accepts a part of the characters that S3 calls safe in keys: those that mean nothing to IAM, to a shell or
-// to a template.
+// to a template. A segment of dots alone is none: HTTP clients and proxies on the way take it out of the path, and so reach
+// other objects than the policy names.
 func checkPrefix(prefix string) error {
 	if prefix == "" {
 		return nil
@@ -93,6 +95,9 @@ func checkPrefix(prefix string) error {
 	if !consists(prefix, 1, 512, func(r rune) bool { return isAlnum(r) || strings.ContainsRune("/_.-=+@:,", r) }) ||
 		strings.HasPrefix(prefix, "/") || strings.Contains(prefix, "//") {
 		return &FieldError{"prefix", prefix, "up to 512 letters, digits and /_.-=+@:, without a slash in front or two in a row"}
+	}
+	if segments := strings.Split(prefix, "/"); slices.Contains(segments, ".") || slices.Contains(segments, "..") {
+		return &FieldError{"prefix", prefix, "no . or .. between slashes"}
 	}
 	return nil
 }

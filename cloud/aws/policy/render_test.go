@@ -254,6 +254,20 @@ func TestAHostileInputIsRefusedByItsField(t *testing.T) {
 			return err
 		},
 	}
+	for _, v := range []string{".", "..", "./a", "../a", "a/..", "a/../b", "a/./b", "a/."} {
+		s := good
+		s.Prefix = v
+		if err := (policy.Part{S3: &s}).Check(); err == nil {
+			t.Errorf("prefix %q was accepted: clients take its segments of dots out of the path", v)
+		}
+	}
+	for _, v := range []string{"...", "a.b/..c/d..", ".hidden/x"} {
+		s := good
+		s.Prefix = v
+		if err := (policy.Part{S3: &s}).Check(); err != nil {
+			t.Errorf("prefix %q: %v", v, err)
+		}
+	}
 	for field, give := range fields {
 		for _, v := range hostile {
 			var refused *policy.FieldError
