@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rolebridge/rolebridge/cloud"
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/cloud/aws/awstest"
 	"github.com/rolebridge/rolebridge/cloud/aws/policy"
@@ -130,5 +131,20 @@ func TestMiniStackProvesADraftThroughANarrowedSession(t *testing.T) {
 	c.Platform, c.Config.Customer, c.Unsaved = e.claim.platform, e.claim.customer, true
 	if got := prove(t, newProver(t, e.client, prometheus.NewRegistry()), c); outcomes(got) != "PPPPPPPP" {
 		t.Errorf("got %s, want PPPPPPPP\n%s", outcomes(got), table(got))
+	}
+	// Were it not narrowed to the tried role, the session would reach any; narrowed to another one, it does not reach this.
+	for role, want := range map[string]cloud.Fault{e.claim.customer: "", e.claim.customer + "-2": cloud.FaultDenied} {
+		narrow, err := policy.PlatformPermissions(role)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hop1, err := e.client.Assume(t.Context(), aws.Assumption{Role: e.claim.platform, SessionName: "narrow", Policy: string(narrow.JSON())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.client.Assume(t.Context(), aws.Assumption{With: &hop1, Role: e.claim.customer, SessionName: "narrow", ExternalID: rightID})
+		if (err == nil) != (want == "") || err != nil && cloud.FaultOf(err) != want {
+			t.Errorf("a session narrowed to %s: got %v, want %q", role, err, want)
+		}
 	}
 }

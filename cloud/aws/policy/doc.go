@@ -32,8 +32,8 @@
 //	result = policy.Intersect(result, session.Evaluate(r)) // only if the session has a policy
 //
 // Two kinds of fault are kept apart. Some texts have no certain meaning (an unknown operator, a wildcard inside a
-// principal's ARN, a key that stands twice): they are Invalid and admit nobody. Others are refused by IAM but mean
-// something definite ("Principal": "*", NotPrincipal): Validate names them, and they are evaluated with a finding, since
+// principal's ARN, a key that stands twice, NotPrincipal with Allow): they are Invalid and admit nobody. Others are refused
+// by IAM but mean something definite ("Principal": "*", NotPrincipal with Deny): Validate names them, and they are evaluated with a finding, since
 // not everything that stores a role checks as IAM does.
 //
 // # Judging and mending

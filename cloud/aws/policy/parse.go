@@ -171,6 +171,13 @@ func (p *Policy) statement(n *node) {
 			p.unknown(m.value, m.name, "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition")
 		}
 	}
+	if not := n.get("NotPrincipal"); not != nil && p.Kind == Trust {
+		if s.Effect == Deny {
+			p.say(&p.found, not, CodeNotPrincipalDeny, "IAM takes no NotPrincipal in a role's trust policy any more; where one is left, it refuses everybody who is not named")
+		} else {
+			p.say(&p.found, not, CodeNotPrincipal, "IAM takes no NotPrincipal in a role's trust policy, and AWS supports none with Allow: who it would admit is not certain")
+		}
+	}
 	p.shape(n)
 	p.Statements = append(p.Statements, s)
 }

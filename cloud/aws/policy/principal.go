@@ -47,9 +47,6 @@ func (x Principal) Account() string {
 
 // principals reads "*", or {type: value or values}.
 func (p *Policy) principals(s *Statement, n *node, name string) {
-	if name == "NotPrincipal" && p.Kind == Trust {
-		p.say(&p.found, n, CodeNotPrincipal, "IAM accepts no NotPrincipal in a role's trust policy, and nowhere with Allow: it would admit everybody who is not named")
-	}
 	switch n.kind {
 	case kindText:
 		if n.text == "*" {

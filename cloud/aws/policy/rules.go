@@ -34,6 +34,7 @@ const (
 	CodePrincipalUniqueID   Code = "principal-unique-id"
 	CodePrincipalMissing    Code = "principal-missing"
 	CodeNotPrincipal        Code = "not-principal"
+	CodeNotPrincipalDeny    Code = "not-principal-deny"
 	CodeBadAction           Code = "bad-action"
 	CodeNotSTSAction        Code = "not-sts-action"
 	CodeBadResource         Code = "bad-resource"
@@ -97,7 +98,8 @@ var rules = map[Code]rule{
 	CodePrincipalStar:     {Error, true, false, "A principal written as a bare star", `Name the role: "Principal": {"AWS": "arn:…:role/…"}.`},
 	CodePrincipalUniqueID: {Error, true, false, "A principal that was deleted", "The named role or user no longer exists; write its ARN again, or that of its successor."},
 	CodePrincipalMissing:  {Error, true, false, "A principal that does not exist", "Create the principal first, or correct its ARN."},
-	CodeNotPrincipal:      {Error, true, false, "NotPrincipal in a role trust policy", "Name who may enter with Principal."},
+	CodeNotPrincipal:      {Error, true, true, "NotPrincipal with Allow", "Name who may enter with Principal."},
+	CodeNotPrincipalDeny:  {Error, true, false, "NotPrincipal in a role trust policy", `Write "Principal": {"AWS": "*"} with "ArnNotLike": {"aws:PrincipalArn": …}.`},
 
 	CodeBadAction:    {Error, true, true, "Not an action", "Write service:Action, for example sts:AssumeRole."},
 	CodeNotSTSAction: {Error, true, false, "An action that a trust policy cannot grant", `"Action": "sts:AssumeRole"`},
