@@ -10,7 +10,8 @@
 //
 // A partition's state is restored from the state topic whenever the partition is assigned (restore.go). The cursor in
 // it, and not the group's committed offset, has the last word on where to go on: a coordinator that forgets offsets
-// must not make us decide twice.
+// must not make us decide twice. Transactions that Kafka forgot in a crash are found and ended (sweep.go); what that
+// takes back is decided again from the cursor.
 //
 // Every change of state answers a record that was read. That is what fences a decider which was suspended and has lost
 // its partitions: its transaction carries offsets of an old generation and is refused. A timer therefore is written to

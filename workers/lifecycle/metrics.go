@@ -20,6 +20,7 @@ const (
 type metrics struct {
 	decisions    *prometheus.CounterVec
 	transactions *prometheus.CounterVec
+	hanging      *prometheus.CounterVec
 	reminders    prometheus.Counter
 	restored     prometheus.Counter
 	restoring    prometheus.Histogram
@@ -35,6 +36,9 @@ func newMetrics(reg prometheus.Registerer, prefix string, lag prometheus.Collect
 		}, []string{"topic", "outcome"}),
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rolebridge_lifecycle_transactions_total", Help: "Transactions ended, by outcome.",
+		}, []string{"outcome"}),
+		hanging: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rolebridge_lifecycle_hanging_transactions_total", Help: "Transactions that Kafka forgot, by how they were ended; refused: not yet.",
 		}, []string{"outcome"}),
 		reminders: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "rolebridge_lifecycle_timers_total", Help: "Timers that came due.",
@@ -55,7 +59,7 @@ func newMetrics(reg prometheus.Registerer, prefix string, lag prometheus.Collect
 		}),
 		prefix: prefix,
 	}
-	reg.MustRegister(m.decisions, m.transactions, m.reminders, m.restored, m.restoring, m.deciding, m.partitions, lag)
+	reg.MustRegister(m.decisions, m.transactions, m.hanging, m.reminders, m.restored, m.restoring, m.deciding, m.partitions, lag)
 	for _, topic := range []string{"commands", "results"} {
 		for _, o := range []string{
 			outcomeAccepted, outcomeRefused, outcomeDuplicate, outcomeStale, outcomeForwarded, outcomeDeadLetter, outcomeSkipped,
@@ -65,6 +69,9 @@ func newMetrics(reg prometheus.Registerer, prefix string, lag prometheus.Collect
 	}
 	for _, o := range []string{"committed", "aborted", "failed"} {
 		m.transactions.WithLabelValues(o)
+	}
+	for _, o := range []string{"committed", "aborted", "refused"} {
+		m.hanging.WithLabelValues(o)
 	}
 	return m
 }

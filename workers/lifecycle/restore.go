@@ -20,7 +20,7 @@ import (
 type offsets = map[string]map[int32]kgo.Offset
 
 // assigned is called by the group before it fetches from newly assigned partitions. It restores their state and says
-// where each input goes on: at the cursor or at the committed offset, whichever is higher. Doing it here, and not when
+// where each input goes on: at the cursor, or where there is none at the committed offset. Doing it here, and not when
 // partitions are assigned, is what makes it possible to correct the offsets.
 func (w *Worker) assigned(ctx context.Context, from offsets) (offsets, error) {
 	partitions := map[int32]bool{}
@@ -32,11 +32,18 @@ func (w *Worker) assigned(ctx context.Context, from offsets) (offsets, error) {
 	if len(partitions) == 0 {
 		return from, nil
 	}
+	ids := slices.Sorted(maps.Keys(partitions))
+	w.restores(ids, true)
+	defer w.restores(ids, false)
+	// Before the fence, since after it Kafka does not know any more how the predecessor's last transaction ended.
+	if err := w.sweep(ctx, kadm.NewClient(w.session())); err != nil {
+		w.log.WarnContext(ctx, "hanging transactions were not looked for", "error", err)
+	}
 	// Fences a predecessor of this slot and ends what it left open, so that restoring need not wait for its timeout.
 	if _, _, err := w.session().ProducerID(ctx); err != nil {
 		return nil, fmt.Errorf("fence predecessor: %w", err)
 	}
-	restored, err := w.restore(ctx, slices.Sorted(maps.Keys(partitions)))
+	restored, err := w.restore(ctx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err) // ends the session; the next one restores again
 	}
@@ -54,6 +61,20 @@ func (w *Worker) assigned(ctx context.Context, from offsets) (offsets, error) {
 	}
 	w.metrics.partitions.Set(float64(len(w.owned)))
 	return from, nil
+}
+
+// restores marks partitions whose state is being read.
+func (w *Worker) restores(ids []int32, now bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range ids {
+		if now {
+			delete(w.owned, p) // whatever an older copy says, the log has the last word
+			w.restoring[p] = true
+		} else {
+			delete(w.restoring, p)
+		}
+	}
 }
 
 // restore reads the state of partitions, a few at a time.
@@ -99,8 +120,9 @@ var errSplit = errors.New("commands and results of a partition were assigned to 
 // errCursor means that a topic ends before what the state says was decided: it was made anew, or is another cluster's.
 var errCursor = errors.New("the cursor is past the end of its topic")
 
-// position corrects the offsets from which the inputs of restored partitions are read. A coordinator that has lost a
-// group's offsets answers, without an error, that there are none: the cursor, written with the decisions, wins.
+// position corrects the offsets from which the inputs of restored partitions are read: the cursor, written with the
+// decisions, wins over what the group has committed. A coordinator that has lost a group's offsets answers, without an
+// error, that there are none; and a crash of Kafka may take back decisions whose offsets stay committed (sweep.go).
 func (w *Worker) position(ctx context.Context, from offsets, restored []*partition) error {
 	admin := kadm.NewClient(w.session())
 	topics := []string{w.config.Topics.Commands(), w.config.Topics.Results()}
@@ -134,7 +156,15 @@ func (w *Worker) position(ctx context.Context, from offsets, restored []*partiti
 				w.log.ErrorContext(ctx, "records were removed before they were decided",
 					"topic", topic, "partition", p.id, "from", cursor, "to", start.Offset)
 			}
-			at := max(cursor, committed.EpochOffset().Offset, start.Offset)
+			at, offset := cursor, committed.EpochOffset().Offset
+			switch {
+			case cursor == 0:
+				at = offset // nothing was decided yet
+			case offset > cursor:
+				w.log.WarnContext(ctx, "decisions were taken back, and are decided again",
+					"topic", topic, "partition", p.id, "from", cursor, "to", offset)
+			}
+			at = max(at, start.Offset)
 			from[topic][p.id] = kgo.NewOffset().At(at)
 			w.lag.starts(topic, p.id, at, end.Offset)
 		}

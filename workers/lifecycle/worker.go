@@ -38,6 +38,8 @@ type Worker struct {
 	mu       sync.Mutex
 	owned    map[int32]*partition
 	expected map[int32]bool // assigned, perhaps not restored yet; nil before the first assignment
+	// restoring are partitions whose state is being read: nobody decides from it yet.
+	restoring map[int32]bool
 }
 
 // New returns a worker; it does nothing before [Worker.Run].
@@ -52,7 +54,7 @@ func New(c Config, codec *events.Codec, log *slog.Logger, reg prometheus.Registe
 		decider: &decider{topics: c.Topics, codec: codec, fresh: freshInputs(c.Accounts), metrics: m},
 		group:   make(chan *kgo.GroupTransactSession, 1),
 		fatal:   make(chan error, 1),
-		owned:   map[int32]*partition{},
+		owned:   map[int32]*partition{}, restoring: map[int32]bool{},
 	}, nil
 }
 
@@ -91,6 +93,14 @@ func (w *Worker) Ready() bool {
 // the same instance, a cursor that does not fit its topic. Everything else, a Kafka that is away above all, ends the
 // session and begins another, which restores all state: the process may have other parts that go on meanwhile.
 func (w *Worker) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.sweeping(ctx) })
+	g.Go(func() error { return w.deciding(ctx) })
+	return g.Wait()
+}
+
+// deciding is the sessions of [Worker.Run], one after the other.
+func (w *Worker) deciding(ctx context.Context) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 5*time.Second
 	for {
@@ -405,7 +415,8 @@ func (w *Worker) write(ctx context.Context, session *kgo.GroupTransactSession, r
 		return false, fmt.Errorf("end a transaction: %w", errors.Join(endErr, err))
 	}
 	if err != nil {
-		w.log.WarnContext(ctx, "transaction aborted; its records are read again", "error", err)
+		// The marker of an abort also ends what hung on the partition before. So the state is read anew.
+		return false, fmt.Errorf("transaction aborted: %w", err)
 	}
 	return committed, nil
 }

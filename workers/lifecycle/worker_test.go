@@ -227,6 +227,28 @@ func TestNothingIsDecidedTwiceWhenTheGroupsOffsetsAreLost(t *testing.T) {
 	in.await(83)
 }
 
+func TestWhatKafkaTookBackIsDecidedAgainAlthoughItsOffsetsAreCommitted(t *testing.T) {
+	in := newInstallation(t, testenv.Prefix(t), false, testenv.Kafka(t)...)
+	stop := in.start("a")
+	in.found(3)
+	in.send(in.commands(0, 20, 3)...)
+	in.await(23)
+	stop()
+	in.send(in.commands(20, 40, 3)...)
+	if _, err := in.admin.LeaveGroup(t.Context(), kadm.LeaveGroup(in.group).InstanceIDs("a")); err != nil {
+		t.Fatal(err)
+	}
+	ends, err := in.admin.ListEndOffsets(t.Context(), in.topics.Commands())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.admin.CommitAllOffsets(t.Context(), in.group, ends.Offsets()); err != nil {
+		t.Fatal(err)
+	}
+	in.start("a")
+	in.await(43)
+}
+
 func TestACursorPastTheEndOfItsTopicStopsTheWorker(t *testing.T) {
 	in := newInstallation(t, testenv.Prefix(t), false, testenv.Kafka(t)...)
 	stop := in.start("a")
