@@ -35,7 +35,7 @@ func (k *KafkaServer) Hang(t testing.TB, producer int64, epoch int16, r *kgo.Rec
 	topic := kmsg.NewProduceRequestTopic()
 	topic.Topic, topic.Partitions = r.Topic, append(topic.Partitions, partition)
 	req := kmsg.NewPtrProduceRequest()
-	req.TransactionID, req.Acks, req.TimeoutMillis = kmsg.StringPtr("hang"), -1, 10_000
+	req.TransactionID, req.Acks, req.TimeoutMillis = new("hang"), -1, 10_000
 	req.Topics = append(req.Topics, topic)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
