@@ -34,6 +34,12 @@ const (
 	bodyDryRun    = "DryRunRequest"
 	bodyRotation  = "TokenRotationRequest"
 	bodyLint      = "LintRequest"
+
+	bodyAccount       = "AccountRequest"
+	bodyAccountUpdate = "AccountUpdate"
+	bodyAPIKey        = "APIKeyRequest"
+	bodyRoleBinding   = "RoleBindingRequest"
+	bodyOrganization  = "OrganizationUpdate"
 )
 
 // bodies reads the bodies of requests and compares them with the document's schemas.
@@ -63,6 +69,7 @@ func newBodies() (*bodies, error) {
 	b := &bodies{schemas: map[string]*jsonschema.Schema{}, printer: message.NewPrinter(language.English)}
 	for _, schema := range []string{
 		bodyCreateV1, bodyCreateV2, bodyUpdateV2, bodyValidate, bodyConnector, bodyDryRun, bodyRotation, bodyLint,
+		bodyAccount, bodyAccountUpdate, bodyAPIKey, bodyRoleBinding, bodyOrganization,
 	} {
 		if b.schemas[schema], err = c.Compile(name + "#/components/schemas/" + schema); err != nil {
 			return nil, fmt.Errorf("openapi.yaml: %w", err)

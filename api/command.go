@@ -22,6 +22,11 @@ type Replica interface {
 	Answer(integration.OrganizationID, integration.Asker) (integration.Receipt, bool)
 	WaitAnswer(context.Context, integration.OrganizationID, integration.Asker) (integration.Receipt, error)
 	WaitUntil(ctx context.Context, id integration.ID, done func(*integration.Integration) bool) error
+	Used(integration.OrganizationID) int
+	Account(integration.OrganizationID, integration.Principal) (*integration.Account, bool)
+	Accounts(integration.OrganizationID) []*integration.Account
+	KeyOwners(integration.KeyID) []*integration.Account
+	TokenOwners(events.TokenHolder) []*integration.Account
 }
 
 var _ Replica = (*events.Table)(nil)
@@ -92,7 +97,7 @@ func (s *Server) altered(c *call, ask integration.Ask) (i *integration.Integrati
 // command makes a command of an ask.
 func (c *call) command(ask integration.Ask) (integration.Command, error) {
 	cmd := integration.Command{
-		Source: events.SourceAPI, ID: "r." + c.id, Organization: c.organization.ID, Actor: c.key.Principal, Time: time.Now(), Ask: ask,
+		Source: events.SourceAPI, ID: "r." + c.id, Organization: c.organization.ID, Actor: c.Principal, Time: time.Now(), Ask: ask,
 	}
 	if keys, given := c.Header[http.CanonicalHeaderKey(headerKey)]; given {
 		key := strings.Join(keys, ",")
@@ -101,7 +106,7 @@ func (c *call) command(ask integration.Ask) (integration.Command, error) {
 		}
 		// Hashed, so that any key will do as an attribute of a CloudEvent; with the principal, so that nobody finds
 		// another's command.
-		sum := sha256.Sum256([]byte(string(c.key.Principal) + "\n" + key))
+		sum := sha256.Sum256([]byte(string(c.Principal) + "\n" + key))
 		cmd.ID = "k." + hex.EncodeToString(sum[:])
 	}
 	var err error

@@ -39,8 +39,8 @@ func (s *Server) dryRun(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if !c.organization.Permits(c.key.Principal, integration.OpValidate, integration.Scope{Environment: i.Environment, Integration: i.ID}) {
-		return answer{}, fail(integration.CodeDenied, "%s may not %s integration %s", c.key.Principal, integration.OpValidate, i.ID)
+	if !c.organization.Permits(c.Principal, integration.OpValidate, integration.Scope{Environment: i.Environment, Integration: i.ID}) {
+		return answer{}, fail(integration.CodeDenied, "%s may not %s integration %s", c.Principal, integration.OpValidate, i.ID)
 	}
 	config, err := s.tried(c, i, body.Config)
 	if err != nil {

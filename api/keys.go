@@ -2,11 +2,9 @@ package api
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"regexp"
 
@@ -16,7 +14,7 @@ import (
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
-// Key is an API key: whose it is, in which organization, and the SHA-256 of its secret. The secret itself is with its
+// Key is an API key of the operator's own, beside those of accounts: whose it is, in which organization, and the SHA-256 of its secret. The secret itself is with its
 // owner only; being random and long it needs no slow hash.
 type Key struct {
 	ID           string
@@ -127,24 +125,4 @@ func ReadKeys(path string) (Keys, error) {
 	}
 	ring, err := NewKeys(keys...)
 	return ring, errors.Join(append(faults, err)...)
-}
-
-// authenticate finds out who asks. An unknown key and a wrong secret are told apart neither by words nor by time.
-func authenticate(ring Keyring, r *http.Request) (Key, *failure) {
-	id, text, ok := r.BasicAuth()
-	if !ok {
-		return Key{}, unauthenticated("missing_key", "Send an API key and its secret as HTTP Basic credentials")
-	}
-	key, known := ring.Key(id)
-	sum := HashSecret(secret.New(text))
-	if subtle.ConstantTimeCompare(sum[:], key.Hash[:]) != 1 || !known {
-		return Key{}, unauthenticated("invalid_key", "The API key or its secret is invalid")
-	}
-	return key, nil
-}
-
-func unauthenticated(word, text string) *failure {
-	f := fail(integration.CodeUnauthenticated, "%s", text)
-	f.header = http.Header{"Www-Authenticate": {fmt.Sprintf("Basic realm=\"rolebridge\", error=%q, error_description=%q", word, text)}}
-	return f
 }

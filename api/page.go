@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/rolebridge/rolebridge/integration"
 )
 
 // Sizes of a page, as the provider-integration API has them.
@@ -23,10 +21,11 @@ const maxToken = 255
 // item that was seen, a page neither repeats nor misses one when others come and go.
 type page struct {
 	size  int
-	after integration.ID
+	after string
 }
 
-func readPage(q url.Values) (page, error) {
+// readPage reads a page of a list whose ids all begin with prefix.
+func readPage(q url.Values, prefix string) (page, error) {
 	p := page{size: defaultPage}
 	if text := q.Get("page_size"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -36,7 +35,7 @@ func readPage(q url.Values) (page, error) {
 		p.size = n
 	}
 	if token := q.Get("page_token"); token != "" {
-		after, ok := readToken(token)
+		after, ok := readToken(token, prefix)
 		if !ok {
 			return p, failParameter("page_token", "want the token of an earlier answer")
 		}
@@ -45,30 +44,28 @@ func readPage(q url.Values) (page, error) {
 	return p, nil
 }
 
-func readToken(token string) (integration.ID, bool) {
+func readToken(token, prefix string) (string, bool) {
 	if len(token) > maxToken {
 		return "", false
 	}
 	text, err := base64.RawURLEncoding.DecodeString(token)
 	id, ok := strings.CutPrefix(string(text), tokenVersion)
-	return integration.ID(id), err == nil && ok && strings.HasPrefix(id, integration.IDPrefix)
+	return id, err == nil && ok && strings.HasPrefix(id, prefix)
 }
 
-func writeToken(id integration.ID) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(tokenVersion + string(id)))
+func writeToken(id string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(tokenVersion + id))
 }
 
 // cut returns the page's part of all, which is ordered by id, and the token of the next page, empty at the end.
-func (p page) cut(all []*integration.Integration) (part []*integration.Integration, next string) {
-	from, seen := slices.BinarySearchFunc(all, p.after, func(i *integration.Integration, id integration.ID) int {
-		return strings.Compare(string(i.ID), string(id))
-	})
+func cut[T any](p page, all []T, id func(T) string) (part []T, next string) {
+	from, seen := slices.BinarySearchFunc(all, p.after, func(t T, after string) int { return strings.Compare(id(t), after) })
 	if seen {
 		from++
 	}
 	part = all[from:min(from+p.size, len(all))]
 	if from+len(part) < len(all) {
-		next = writeToken(part[len(part)-1].ID)
+		next = writeToken(id(part[len(part)-1]))
 	}
 	return part, next
 }

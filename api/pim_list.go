@@ -17,7 +17,7 @@ func (p pim) list(c *call) (answer, error) {
 		return answer{}, err
 	}
 	q := c.URL.Query()
-	page, err := readPage(q)
+	page, err := readPage(q, integration.IDPrefix)
 	if err != nil {
 		return answer{}, err
 	}
@@ -28,7 +28,7 @@ func (p pim) list(c *call) (answer, error) {
 	all := slices.DeleteFunc(p.replica.List(c.organization.ID, e), func(i *integration.Integration) bool {
 		return !wanted(i) || !c.mayRead(i.Environment, i.ID)
 	})
-	part, next := page.cut(all)
+	part, next := cut(page, all, func(i *integration.Integration) string { return string(i.ID) })
 	list := wire.IntegrationList{
 		APIVersion: p.name(), Kind: wire.KindIntegrationList,
 		Metadata: wire.ListMeta{First: p.page(c, q, ""), TotalSize: len(all)},

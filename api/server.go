@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rolebridge/rolebridge/api/wire"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/dryrun"
 	"github.com/rolebridge/rolebridge/internal/listen"
@@ -30,6 +31,7 @@ type Server struct {
 	bodies   *bodies
 	handler  http.Handler
 	prover   dryrun.Prover // nil: no dry runs
+	tokens   Tokens        // nil: no bearer tokens
 	dryRuns  *limiter      // by organization
 }
 
@@ -99,6 +101,7 @@ type route struct {
 
 func (s *Server) routes() []route {
 	v1, v2 := pim{s, 1}, pim{s, 2}
+	users, programs := people{s, integration.User}, people{s, integration.ServiceAccount}
 	const one = "/rolebridge/v1/integrations/{id}"
 	return []route{
 		{path: "/openapi.yaml", public: serveDocument},
@@ -118,6 +121,19 @@ func (s *Server) routes() []route {
 		{path: one + "/rotation", methods: map[string]endpoint{
 			http.MethodGet: s.readRotation, http.MethodPost: s.rotate, http.MethodDelete: s.abortRotation,
 		}},
+		{path: iamPath(wire.KindUser), methods: map[string]endpoint{http.MethodGet: users.list, http.MethodPost: users.create}},
+		{path: iamPath(wire.KindUser) + "/{id}", methods: map[string]endpoint{
+			http.MethodGet: users.read, http.MethodPatch: users.update, http.MethodDelete: users.delete,
+		}},
+		{path: iamPath(wire.KindServiceAccount), methods: map[string]endpoint{http.MethodGet: programs.list, http.MethodPost: programs.create}},
+		{path: iamPath(wire.KindServiceAccount) + "/{id}", methods: map[string]endpoint{
+			http.MethodGet: programs.read, http.MethodPatch: programs.update, http.MethodDelete: programs.delete,
+		}},
+		{path: iamPath(wire.KindAPIKey), methods: map[string]endpoint{http.MethodGet: s.listKeys, http.MethodPost: s.createKey}},
+		{path: iamPath(wire.KindAPIKey) + "/{id}", methods: map[string]endpoint{http.MethodGet: s.readKey, http.MethodDelete: s.deleteKey}},
+		{path: iamPath(wire.KindRoleBinding), methods: map[string]endpoint{http.MethodGet: s.listRoles, http.MethodPost: s.giveRole}},
+		{path: iamPath(wire.KindRoleBinding) + "/{id}", methods: map[string]endpoint{http.MethodGet: s.readRole, http.MethodDelete: s.takeRole}},
+		{path: "/rolebridge/v1/organization", methods: map[string]endpoint{http.MethodGet: s.readOrganization, http.MethodPatch: s.configure}},
 		{path: "/rolebridge/v1/policies:lint", methods: map[string]endpoint{http.MethodPost: s.lint}},
 		{path: one + "/policies", methods: map[string]endpoint{http.MethodGet: s.policies}},
 	}
@@ -126,14 +142,14 @@ func (s *Server) routes() []route {
 // call is one request whose sender is known.
 type call struct {
 	*http.Request
+	caller
 	id           string // X-Request-Id
-	key          Key
 	organization *integration.Organization
 }
 
 // mayRead reports whether the caller may read there.
 func (c *call) mayRead(environment integration.EnvironmentID, id integration.ID) bool {
-	return c.organization.Permits(c.key.Principal, integration.OpRead, integration.Scope{Environment: environment, Integration: id})
+	return c.organization.Permits(c.Principal, integration.OpRead, integration.Scope{Environment: environment, Integration: id})
 }
 
 // answer is what an endpoint says when nothing is wrong.
@@ -212,25 +228,25 @@ func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id str
 	if err != nil {
 		return answer{}, err
 	}
-	key, refused := authenticate(s.keys, r)
-	if refused != nil {
-		return answer{}, refused
-	}
-	if refused := s.limiter.take(key.ID, w.Header(), time.Now()); refused != nil {
-		return answer{}, refused
-	}
 	select {
 	case <-s.replica.Ready():
 	default:
-		// A 403 or 404 from a replica that has not read everything would tell a client to forget its resources.
+		// A 401, 403 or 404 from a replica that has not read everything would tell a client to forget its resources.
 		return answer{}, fail(integration.CodeUnavailable, "the state is still being read")
 	}
-	o, ok := s.replica.Organization(key.Organization)
-	if !ok || !o.Knows(key.Principal) {
-		return answer{}, fail(integration.CodeDenied, "the key's owner has no role in the organization")
+	who, refused := s.authenticate(r)
+	if refused != nil {
+		return answer{}, refused
+	}
+	if refused := s.limiter.take(who.Key, w.Header(), time.Now()); refused != nil {
+		return answer{}, refused
+	}
+	o, ok := s.replica.Organization(who.Organization)
+	if !ok || !o.Knows(who.Principal) {
+		return answer{}, fail(integration.CodeDenied, "%s has no role in the organization", who.Principal)
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	return do(&call{Request: r, id: id, key: key, organization: o})
+	return do(&call{Request: r, caller: who, id: id, organization: o})
 }
 
 // find returns the endpoint for a method. HEAD is a GET whose body net/http leaves out.

@@ -52,7 +52,7 @@ var (
 		integration.UpdateAccount{Account: "u-2", Name: &name, Description: &name, Identities: &identities},
 		integration.DeleteAccount{Account: "u-2"},
 		integration.CreateKey{Account: "u-2", KeyClaim: key},
-		integration.DeleteKey{Account: "u-2", Key: "K1"},
+		integration.DeleteKey{Key: "K1"},
 		integration.Create{Environment: "env-1", Name: "n", Config: aws},
 		integration.Update{Integration: "cspi-00001", Config: aws},
 		integration.Validate{Integration: "cspi-00001"},

@@ -31,6 +31,7 @@ type Table struct {
 	organizations map[integration.OrganizationID]*cell // empty ones are of organizations that are gone, or not read yet
 	integrations  map[integration.ID]*integration.Integration
 	environments  map[place]map[integration.ID]struct{}
+	used          map[integration.OrganizationID]int // integrations that count against the quota
 	accounts      accounts
 	answers       map[answerKey]*integration.Receipt
 	gone          []integration.ID // the last tombstones: what WaitFor must not take for not there yet
@@ -78,6 +79,7 @@ func NewTable(topics Topics, client []kgo.Opt, options ...TableOption) *Table {
 		organizations: map[integration.OrganizationID]*cell{},
 		integrations:  map[integration.ID]*integration.Integration{},
 		environments:  map[place]map[integration.ID]struct{}{},
+		used:          map[integration.OrganizationID]int{},
 		accounts:      newAccounts(),
 		answers:       map[answerKey]*integration.Receipt{},
 		position:      map[int32]int64{},
@@ -223,6 +225,7 @@ func (t *Table) put(id integration.ID, i *integration.Integration) {
 			delete(t.environments, at)
 		}
 		delete(t.integrations, id)
+		t.count(was, -1)
 	}
 	if i == nil {
 		t.gone = append(t.gone, id)
@@ -230,11 +233,29 @@ func (t *Table) put(id integration.ID, i *integration.Integration) {
 		return
 	}
 	t.integrations[id] = i
+	t.count(i, 1)
 	at := place{i.Organization, i.Environment}
 	if t.environments[at] == nil {
 		t.environments[at] = map[integration.ID]struct{}{}
 	}
 	t.environments[at][id] = struct{}{}
+}
+
+// count counts an integration for or against its organization's quota, as [integration.State.Count] does.
+func (t *Table) count(i *integration.Integration, by int) {
+	if i.Deleting() {
+		return
+	}
+	if t.used[i.Organization] += by; t.used[i.Organization] == 0 {
+		delete(t.used, i.Organization)
+	}
+}
+
+// Used is how many integrations of an organization count against its quota.
+func (t *Table) Used(o integration.OrganizationID) int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.used[o]
 }
 
 // Ready is closed once the table holds all that was there when it started.

@@ -119,6 +119,9 @@ func TestTheTableIsReadyWhenTheLogEndsInWhatIsNoRecord(t *testing.T) {
 		l.write(kgo.TryCommit, l.integration(1, 1, ""), l.integration(2, 1, ""))
 		l.write(kgo.TryAbort, l.integration(1, 9, ""), l.integration(3, 9, ""))
 		table := l.table()
+		if one, zero := table.Used("org-1"), table.Used("org-0"); one != 1 || zero != 1 {
+			t.Errorf("org-1 uses %d and org-0 %d of their quotas, want 1 each", one, zero)
+		}
 		if got := table.Count(); got != 2 {
 			t.Errorf("the table has %d integrations, want 2", got)
 		}
@@ -163,6 +166,9 @@ func TestTheTableFollowsAndWakesWhoWaits(t *testing.T) {
 		}
 		if got := table.List("org-1", "env-1"); len(got) != 0 {
 			t.Errorf("%d integrations are listed after the deletion", len(got))
+		}
+		if got := table.Used("org-1"); got != 0 {
+			t.Errorf("%d integrations count after the deletion", got)
 		}
 	})
 }

@@ -214,12 +214,20 @@ func (d *decision) roomForKey(a Account, id KeyID, instead *FirstKey) *Refusal {
 	if n >= MaxKeys {
 		return Refuse(CodeQuota, "account %s has %d keys; at most %d are allowed", a.ID, n, MaxKeys)
 	}
-	for _, of := range d.state.everyAccount() {
-		if _, taken := of.Keys[id]; taken {
-			return &Refusal{Code: CodeExists, Field: "/key", Message: "is a key of this organization already"}
-		}
+	if _, taken := d.owner(id); taken {
+		return &Refusal{Code: CodeExists, Field: "/key", Message: "is a key of this organization already"}
 	}
 	return nil
+}
+
+// owner returns the account that has a key.
+func (d *decision) owner(id KeyID) (Principal, bool) {
+	for p, a := range d.state.everyAccount() {
+		if _, ok := a.Keys[id]; ok {
+			return p, true
+		}
+	}
+	return "", false
 }
 
 func (d *decision) createKey(o Organization, actor Principal, ask CreateKey) *Refusal {
@@ -238,13 +246,17 @@ func (d *decision) createKey(o Organization, actor Principal, ask CreateKey) *Re
 }
 
 func (d *decision) deleteKey(o Organization, actor Principal, ask DeleteKey) *Refusal {
-	if r := d.mayManageKeys(o, actor, ask.Account); r != nil {
+	unknown := Refuse(CodeNotFound, "API key %.64s does not exist", ask.Key)
+	of, ok := d.owner(ask.Key)
+	if !ok {
+		return unknown
+	}
+	if r := d.mayManageKeys(o, actor, of); r != nil {
+		if r.Code == CodeNotFound {
+			return unknown // as if there were none
+		}
 		return r
 	}
-	a, _ := d.state.Account(ask.Account)
-	if _, ok := a.Keys[ask.Key]; !ok {
-		return Refuse(CodeNotFound, "API key %.64s does not exist", ask.Key)
-	}
-	d.emitAccount(a.ID, KeyDeleted{Key: ask.Key, DeletedBy: actor})
+	d.emitAccount(of, KeyDeleted{Key: ask.Key, DeletedBy: actor})
 	return nil
 }

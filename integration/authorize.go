@@ -61,7 +61,7 @@ func (o Organization) Permits(p Principal, op Operation, s Scope) bool {
 		return true
 	}
 	for _, b := range o.RoleBindings {
-		if b.Principal == p && permits[b.Role][op] && b.Scope.covers(s) {
+		if b.Principal == p && permits[b.Role][op] && b.Scope.Covers(s) {
 			return true
 		}
 	}
@@ -88,7 +88,7 @@ func (o Organization) mayGrant(p Principal, b RoleBinding) bool {
 		return true
 	}
 	for _, have := range o.RoleBindings {
-		if have.Principal == p && permits[have.Role][OpGrant] && rank(have.Role) <= rank(b.Role) && have.Scope.covers(b.Scope) {
+		if have.Principal == p && permits[have.Role][OpGrant] && rank(have.Role) <= rank(b.Role) && have.Scope.Covers(b.Scope) {
 			return true
 		}
 	}

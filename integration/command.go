@@ -112,8 +112,7 @@ type CreateKey struct {
 
 // DeleteKey takes an API key away.
 type DeleteKey struct {
-	Account Principal `json:"account"`
-	Key     KeyID     `json:"key"`
+	Key KeyID `json:"key"`
 }
 
 // Create makes an integration; without a customer identity in its configuration, a draft.

@@ -53,8 +53,8 @@ type Scope struct {
 	Integration ID            `json:"integration,omitempty"`
 }
 
-// covers reports whether everything in t is also in s.
-func (s Scope) covers(t Scope) bool {
+// Covers reports whether everything in t is also in s.
+func (s Scope) Covers(t Scope) bool {
 	if s.Environment == "" {
 		return true
 	}

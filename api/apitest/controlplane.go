@@ -37,6 +37,7 @@ type ControlPlane struct {
 	trust   func(integration.TrustAsked) integration.Report
 	sent    []integration.Command
 	prover  dryrun.Prover
+	tokens  api.Tokens
 	ahead   time.Duration // of the clock by which is decided
 }
 
@@ -82,6 +83,26 @@ func (c *ControlPlane) Later(d time.Duration) {
 	c.ahead += d
 }
 
+// Expire ends an API key, as its time would.
+func (c *ControlPlane) Expire(t testing.TB, o integration.OrganizationID, id integration.KeyID) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.state(o).Accounts() {
+		k, ok := a.Keys[id]
+		if !ok {
+			continue
+		}
+		k.ExpiresAt = time.Now().Add(-time.Second)
+		next := *a
+		next.Keys = maps.Clone(a.Keys)
+		next.Keys[id] = k
+		c.state(o).SetAccount(next)
+		return
+	}
+	t.Errorf("no key %s to expire", id)
+}
+
 // Silent takes commands from now on without deciding them.
 func (c *ControlPlane) Silent() {
 	c.mu.Lock()
@@ -114,11 +135,17 @@ func (c *ControlPlane) Trust(probe func(integration.TrustAsked) integration.Repo
 // DryRuns says who makes dry runs on sites that are started from now on. Without it they are not offered.
 func (c *ControlPlane) DryRuns(p dryrun.Prover) { c.prover = p }
 
-func (c *ControlPlane) options() []api.Option {
-	if c.prover == nil {
-		return nil
+// Tokens says who verifies bearer tokens on sites that are started from now on. Without it none is taken.
+func (c *ControlPlane) Tokens(v api.Tokens) { c.tokens = v }
+
+func (c *ControlPlane) options() (all []api.Option) {
+	if c.prover != nil {
+		all = append(all, api.WithDryRuns(c.prover))
 	}
-	return []api.Option{api.WithDryRuns(c.prover)}
+	if c.tokens != nil {
+		all = append(all, api.WithTokens(c.tokens))
+	}
+	return all
 }
 
 // Report makes a report of which all checks pass but the given ones.
@@ -281,6 +308,58 @@ func (c *ControlPlane) List(o integration.OrganizationID, e integration.Environm
 		}
 	}
 	slices.SortFunc(all, func(a, b *integration.Integration) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// Used is how many integrations of an organization count against its quota.
+func (c *ControlPlane) Used(o integration.OrganizationID) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state(o).Count()
+}
+
+// Account returns an account.
+func (c *ControlPlane) Account(o integration.OrganizationID, p integration.Principal) (*integration.Account, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a, ok := c.state(o).Account(p)
+	return &a, ok
+}
+
+// Accounts returns the accounts of an organization, by id.
+func (c *ControlPlane) Accounts(o integration.OrganizationID) []*integration.Account {
+	return c.accounts(func(a *integration.Account) bool { return a.Organization == o })
+}
+
+// KeyOwners returns the accounts that have an API key of this id.
+func (c *ControlPlane) KeyOwners(id integration.KeyID) []*integration.Account {
+	return c.accounts(func(a *integration.Account) bool {
+		_, ok := a.Keys[id]
+		return ok
+	})
+}
+
+// TokenOwners returns the accounts that tokens about h may prove.
+func (c *ControlPlane) TokenOwners(h events.TokenHolder) []*integration.Account {
+	return c.accounts(func(a *integration.Account) bool {
+		return slices.ContainsFunc(a.Identities, func(who integration.OIDC) bool {
+			return who.Issuer == h.Issuer && who.Subject == h.Subject
+		})
+	})
+}
+
+func (c *ControlPlane) accounts(wanted func(*integration.Account) bool) []*integration.Account {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []*integration.Account
+	for _, s := range c.states {
+		for _, a := range s.Accounts() {
+			if wanted(a) {
+				all = append(all, a)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b *integration.Account) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
 

@@ -31,6 +31,8 @@ const (
 	Other    = "ADMIN-B"    // OrganizationAdmin of OrgB
 	Assigner = "ASSIGNER-A" // Assigner in OrgA's environment
 	Stranger = "STRANGER-A" // without any role in OrgA
+	Platform = "PLATFORM-A" // of the platform itself, in OrgA
+	Tester   = "TESTER-A"   // of u-tester, who has the roles in OrgA that a test gives
 
 	Secret = "a-secret-that-is-long-enough"
 )
@@ -87,7 +89,7 @@ func Over(t testing.TB, c *ControlPlane, replica api.Replica, changes ...func(*a
 		return api.Key{ID: id, Organization: o, Principal: p, Hash: api.HashSecret(secret.New(Secret))}
 	}
 	keys, err := api.NewKeys(
-		key(Admin, OrgA, "u-admin-a"), key(Other, OrgB, "u-admin-b"), key(Assigner, OrgA, "sa-assigner"), key(Stranger, OrgA, "u-stranger"),
+		key(Admin, OrgA, "u-admin-a"), key(Other, OrgB, "u-admin-b"), key(Assigner, OrgA, "sa-assigner"), key(Stranger, OrgA, "u-stranger"), key(Tester, OrgA, "u-tester"), key(Platform, OrgA, "platform:ops"),
 	)
 	if err != nil {
 		t.Fatal(err)

@@ -108,9 +108,10 @@ func TestAllFaultsOfTheSettingsAreReportedAtOnce(t *testing.T) {
 	c := app.Defaults()
 	c.Kafka.Brokers, c.Topics.Partitions, c.StopWithin, c.Lifecycle.Instance = nil, 0, 0, ""
 	c.Broker.KeysetKMS = "alias/rolebridge"
+	c.API.OIDC.Refresh = 0
 	err := c.Validate(app.Roles())
 	for _, want := range []string{
-		"kafka.brokers", "topics.partitions", "stop_within", "lifecycle.instance", "api.keys_file", "broker.keyset_file",
+		"kafka.brokers", "topics.partitions", "stop_within", "lifecycle.instance", "api.oidc.refresh", "broker.keyset_file",
 		`broker.keyset_kms: "alias/rolebridge": want the ARN of a KMS key`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

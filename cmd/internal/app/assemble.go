@@ -89,10 +89,18 @@ func (a *App) lifecycle() error {
 }
 
 func (a *App) api(ctx context.Context, table *events.Table) error {
-	keys, err := api.ReadKeys(a.config.API.KeysFile)
+	keys := api.Keys{}
+	if file := a.config.API.KeysFile; file != "" {
+		var err error
+		if keys, err = api.ReadKeys(file); err != nil {
+			return err
+		}
+	}
+	tokens, err := identity.New("api", a.config.API.OIDC, a.log, a.reg)
 	if err != nil {
 		return err
 	}
+	a.work("bearer tokens", tokens.Run)
 	cl, err := kgo.NewClient(append(slices.Clone(a.kafka), api.ProducerOptions()...)...)
 	if err != nil {
 		return fmt.Errorf("api: %w", err)
@@ -103,7 +111,7 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 	if at, here := a.urls["broker"]; here && c.CredentialsURL == "" {
 		c.CredentialsURL = at + creds.Path
 	}
-	var options []api.Option
+	options := []api.Option{api.WithTokens(tokens)}
 	if prover, err := a.dryRuns(); err != nil {
 		return err
 	} else if prover != nil {

@@ -130,8 +130,10 @@ type AWSAccount struct {
 type APIConfig struct {
 	api.Config      `koanf:",squash"`
 	listen.Settings `koanf:",squash"`
-	// KeysFile holds the API keys; see api.ReadKeys for its shape.
+	// KeysFile holds API keys of the operator's own, beside those of accounts; see api.ReadKeys for its shape. Empty: none.
 	KeysFile string `koanf:"keys_file"`
+	// OIDC says how issuers of bearer tokens are asked.
+	OIDC identity.Config `koanf:"oidc"`
 }
 
 // DryRun says how an api has proofs made of what is not saved, by a trust worker, which has the identity for it. A process
@@ -190,7 +192,7 @@ func Defaults() Config {
 		Topics:     Topics{Prefix: events.DefaultPrefix, Partitions: events.DefaultPartitions, Replication: -1},
 		Redis:      Redis{RedisConfig: creds.RedisDefaults()},
 		AWS:        AWS{Region: "us-east-1"},
-		API:        APIConfig{Config: api.Defaults(), Settings: at("127.0.0.1:8080")},
+		API:        APIConfig{Config: api.Defaults(), Settings: at("127.0.0.1:8080"), OIDC: identity.Defaults()},
 		Lifecycle:  lifecycle.Defaults(),
 		Mapping:    mapping.Defaults(),
 		Trust:      trust.Defaults(),
@@ -217,10 +219,7 @@ func (c Config) Validate(roles []Role) error {
 		faults = append(faults, fmt.Errorf("stop_within: %v: want 1s to 5m", c.StopWithin))
 	}
 	if plays(API) {
-		faults = append(faults, c.API.Config.Validate(), c.API.Settings.Validate("api"))
-		if c.API.KeysFile == "" {
-			faults = append(faults, errors.New("api.keys_file: empty: want a file of API keys"))
-		}
+		faults = append(faults, c.API.Config.Validate(), c.API.Settings.Validate("api"), c.API.OIDC.Validate("api"))
 	}
 	if plays(Lifecycle) {
 		lc := c.Lifecycle

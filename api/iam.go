@@ -1,0 +1,73 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/rolebridge/rolebridge/api/wire"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// collections are the paths of the kinds of objects about access.
+var collections = map[string]string{
+	wire.KindUser: "users", wire.KindServiceAccount: "service-accounts", wire.KindAPIKey: "api-keys", wire.KindRoleBinding: "role-bindings",
+}
+
+func iamPath(kind string) string { return "/" + wire.IAM + "/" + collections[kind] }
+
+// iamSelf is where an object about access is.
+func (s *Server) iamSelf(r *http.Request, kind, id string) string {
+	return s.link(r, iamPath(kind)+"/"+url.PathEscape(id))
+}
+
+// iamMeta says where an object about access is and what it is called.
+func (s *Server) iamMeta(c *call, kind, id string) wire.Meta {
+	return wire.Meta{
+		Self:         s.iamSelf(c.Request, kind, id),
+		ResourceName: s.crnOrganization(c.Organization) + "/" + singular[kind] + "=" + id,
+	}
+}
+
+// singular is how resource names call the kinds.
+var singular = map[string]string{
+	wire.KindUser: "user", wire.KindServiceAccount: "service-account", wire.KindAPIKey: "api-key", wire.KindRoleBinding: "role-binding",
+}
+
+// iamList answers one page of all, which is ordered by id. filters are the parameters that the links keep.
+func iamList[T any](s *Server, c *call, kind string, all []T, id func(T) string, filters ...string) (answer, error) {
+	q := c.URL.Query()
+	page, err := readPage(q, "")
+	if err != nil {
+		return answer{}, err
+	}
+	link := func(token string) string {
+		other := url.Values{}
+		for _, name := range append(filters, "page_size") {
+			if v := q.Get(name); v != "" {
+				other.Set(name, v)
+			}
+		}
+		if token != "" {
+			other.Set("page_token", token)
+		}
+		to := iamPath(kind)
+		if len(other) > 0 {
+			to += "?" + other.Encode()
+		}
+		return s.link(c.Request, to)
+	}
+	part, next := cut(page, all, id)
+	list := wire.List[T]{
+		APIVersion: wire.IAM, Kind: kind + "List",
+		Metadata: wire.ListMeta{First: link(""), TotalSize: len(all)}, Data: append(make([]T, 0, len(part)), part...),
+	}
+	if next != "" {
+		list.Metadata.Next = link(next)
+	}
+	return answer{status: http.StatusOK, body: list}, nil
+}
+
+// administers reports whether the caller may see and change the accounts of others.
+func (c *call) administers() bool {
+	return c.organization.Permits(c.Principal, integration.OpAccounts, integration.Scope{})
+}
