@@ -51,6 +51,8 @@ type Error struct {
 	Message string
 	// Op is what was asked, e.g. "sts:AssumeRole".
 	Op string
+	// Unproven: it did not believe who is asking (our key, token or signature), so it looked at nobody's policies.
+	Unproven bool
 }
 
 func (e *Error) Error() string {

@@ -281,6 +281,27 @@ func TestARefusalIsRememberedFor30Seconds(t *testing.T) {
 	})
 }
 
+// STS looks at no trust policy before it believes who is asking.
+func TestFaultsOfOurOwnCredentialsDoNotQuestionTheCustomersTrust(t *testing.T) {
+	for code, questions := range map[string]int32{"InvalidClientTokenId": 0, "SignatureDoesNotMatch": 0, "AccessDenied": 1, "RegionDisabledException": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var told atomic.Int32
+			w.options = append(w.options, creds.OnRefused(func(integration.OrganizationID, integration.ID) { told.Add(1) }))
+			b := w.broker(t)
+			refusal := w.cloud.Inject(credstest.Fault{Role: customerRole, Fault: cloud.FaultDenied, Code: code})
+			_, err := b.Session(t.Context(), w.token)
+			wantCode(t, code, err, integration.CodeDenied)
+			if refusal.Fired() == 0 || told.Load() != questions {
+				t.Errorf("%s: asked %d times, told %d times, want %d", code, refusal.Fired(), told.Load(), questions)
+			}
+			if says := strings.Contains(err.Error(), "the customer's role refuses"); says != (questions > 0) {
+				t.Errorf("%s: the connector is told %v", code, err)
+			}
+		})
+	}
+}
+
 func TestARefusedPlatformRoleIsRememberedForAllConnectors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

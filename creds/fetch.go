@@ -302,12 +302,14 @@ func (b *Broker) classify(ctx context.Context, s *slot, err error) error {
 		// Nothing that a proof of trust could find: the same request is refused until the binding is another one.
 		reason = integration.Refuse(integration.CodeDenied,
 			"the connector's resources and tags are more than AWS packs into a session (%s): bind it to fewer resources, or shorter ones", answer.Code)
+	case answer.Unproven:
+		reason = integration.Refuse(integration.CodeDenied, "the cloud does not accept the platform's own credentials: %s", answer.Code)
 	case s.recipe.SourceIdentity != "" && answer.Fault == cloud.FaultDenied:
 		reason.Message += "; this connector's sessions have a source identity, which the trust policy must allow with sts:SetSourceIdentity"
 	}
 	b.log.WarnContext(ctx, "cloud refused credentials", "integration", s.recipe.Integration, "connector", s.recipe.Connector,
 		"hop", s.recipe.hop(), "fault", answer.Fault, "code", answer.Code)
-	if s.recipe.hop() == hopCustomer && answer.Fault == cloud.FaultDenied {
+	if s.recipe.hop() == hopCustomer && answer.Fault == cloud.FaultDenied && !answer.Unproven {
 		b.onRefused(s.recipe.Organization, s.recipe.Integration)
 	}
 	return &refusedError{cause: answer, answer: reason}

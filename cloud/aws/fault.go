@@ -80,6 +80,12 @@ var faults = map[string]cloud.Fault{
 	"RequestTimeoutException":       cloud.FaultUnavailable,
 }
 
+// unproven are the codes of answers to whoever did not prove who they are.
+var unproven = map[string]bool{
+	"InvalidClientTokenId": true, "UnrecognizedClientException": true, "SignatureDoesNotMatch": true, "IncompleteSignature": true,
+	"InvalidSignatureException": true, "MissingAuthenticationToken": true, "ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true,
+}
+
 // telling are the codes whose messages say something about policies, names and limits. All others are left out: the text
 // of a signature's fault, for one, repeats the request with its token.
 var telling = map[string]bool{
@@ -116,7 +122,7 @@ func asFault(op string, err error) error {
 				fault = faultOfStatus(answer.HTTPStatusCode())
 			}
 		}
-		out.Fault = fault
+		out.Fault, out.Unproven = fault, unproven[out.Code]
 		if telling[out.Code] {
 			out.Message = clean(api.ErrorMessage())
 		}

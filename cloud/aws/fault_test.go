@@ -1,6 +1,7 @@
 package aws_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -54,6 +55,9 @@ func TestNoRequestIDOrSecretIsInAnError(t *testing.T) {
 			client := answering(t, 403, refusal(code, message))
 			_, err := client.Assume(t.Context(), aws.Assumption{With: &session, Role: "arn:aws:iam::222222222222:role/c", SessionName: "validator"})
 			wantFault(t, name, err, cloud.FaultDenied, code)
+			if e, _ := errors.AsType[*cloud.Error](err); e.Unproven != (code == "SignatureDoesNotMatch") {
+				t.Errorf("%s: unproven %t", code, e.Unproven)
+			}
 			text := fmt.Sprintf("%v %+v %#v", err, err, err)
 			for _, never := range []string{
 				"request-id", "3f6e0c8b", "Zm9vYmFy", "aB3_-aB3", token[:40], "ASIAQWERTZ", "session-secret", "base-secret", "AKIAIOSFO",

@@ -206,7 +206,8 @@ func answer(f cloud.Fault, code string) error {
 	if code == "" {
 		code = string(f)
 	}
-	return &cloud.Error{Fault: f, Code: code, Op: "sts:AssumeRole"}
+	unproven := code == "InvalidClientTokenId" || code == "SignatureDoesNotMatch"
+	return &cloud.Error{Fault: f, Code: code, Op: "sts:AssumeRole", Unproven: unproven}
 }
 
 var sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)

@@ -3,8 +3,8 @@
 //
 // It is not a verdict, nor is anything lost with a hint: the proof alone counts, and it comes within the hour anyway. So
 // everything here is bounded. A refusal that repeats is told once a minute for each integration; many refusals at once,
-// as when the cloud or our own set-up is at fault, become a few hints a second; and while Kafka is away none is kept for
-// later, when it would be about something that was over long ago.
+// as when the cloud is at fault, become a few hints a second; and while Kafka is away none is kept for later, when it would
+// be about something that was over long ago: the next refusal is told instead.
 //
 // The life of a hint: the broker calls [Teller.Refused], which puts it into a queue and returns at once; Run leaves out
 // what was told lately and writes session.refused to the results topic.
@@ -13,6 +13,7 @@ package hint
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,16 +50,18 @@ func ProducerOptions() []kgo.Opt {
 	}
 }
 
-// Teller tells of refusals. Safe for concurrent use; [Teller.Run] owns all but the queue.
+// Teller tells of refusals. Safe for concurrent use.
 type Teller struct {
 	client *kgo.Client
 	codec  *events.Codec
 	log    *slog.Logger
 	queue  chan subject
-	told   *simplelru.LRU[subject, time.Time]
 	pace   *rate.Limiter
 	hints  *prometheus.CounterVec
 	quiet  atomic.Bool // Kafka is away, and the log says so
+
+	mu     sync.Mutex                         // Run and the client's promises
+	lately *simplelru.LRU[subject, time.Time] // told, or on its way
 }
 
 type subject struct {
@@ -73,7 +76,7 @@ func New(client *kgo.Client, codec *events.Codec, log *slog.Logger, reg promethe
 		return nil, err
 	}
 	t := &Teller{
-		client: client, codec: codec, log: log, queue: make(chan subject, queued), told: lately,
+		client: client, codec: codec, log: log, queue: make(chan subject, queued), lately: lately,
 		pace: rate.NewLimiter(perSecond, burst),
 		hints: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rolebridge_broker_hints_total", Help: "Refusals by customers' roles, by what became of the hint to prove their trust.",
@@ -107,7 +110,7 @@ func (t *Teller) Run(ctx context.Context) error {
 }
 
 func (t *Teller) tell(ctx context.Context, s subject, now time.Time) {
-	if last, ok := t.told.Get(s); ok && now.Sub(last) < repeat {
+	if t.toldLately(s, now) {
 		t.count(repeated)
 		return
 	}
@@ -122,15 +125,37 @@ func (t *Teller) tell(ctx context.Context, s subject, now time.Time) {
 		t.failed(ctx, err)
 		return
 	}
-	t.told.Add(s, now)
+	t.remember(s, now)
 	t.client.TryProduce(ctx, r, func(_ *kgo.Record, err error) {
 		if err != nil {
+			t.forget(s)
 			t.failed(ctx, err)
 			return
 		}
 		t.quiet.Store(false)
 		t.count(told)
 	})
+}
+
+// toldLately reports whether s was told within the last minute, or is about to be.
+func (t *Teller) toldLately(s subject, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last, ok := t.lately.Get(s)
+	return ok && now.Sub(last) < repeat
+}
+
+func (t *Teller) remember(s subject, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lately.Add(s, now)
+}
+
+// forget lets the next refusal be told: Kafka did not take this one.
+func (t *Teller) forget(s subject) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lately.Remove(s)
 }
 
 // failed logs the first of a row of failures.
