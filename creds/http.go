@@ -56,10 +56,10 @@ type problem struct {
 // refusalOf is the refusal that a broker's answer tells of; nil when it tells of none.
 func refusalOf(answer []byte) *integration.Refusal {
 	var said problem
-	if json.Unmarshal(answer, &said) != nil || said.Code == "" {
-		return nil
+	if json.Unmarshal(answer, &said) == nil && said.Code != "" {
+		return &integration.Refusal{Code: said.Code, Message: said.Message}
 	}
-	return &integration.Refusal{Code: said.Code, Message: said.Message}
+	return nil
 }
 
 // Values of headers, shared by all answers and never changed.

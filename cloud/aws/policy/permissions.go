@@ -41,7 +41,9 @@ func (s S3) Folder() string {
 func (s S3) objects() string { return s.bucket() + "/" + s.Folder() + "*" }
 
 // Connectors are the kinds of connectors whose [Permissions] are known.
-func Connectors() []string { return []string{"s3-sink", "s3-source", "dynamodb-sink", "dynamodb-source"} }
+func Connectors() []string {
+	return []string{"s3-sink", "s3-source", "dynamodb-sink", "dynamodb-source"}
+}
 
 // Permissions is the policy of one of [Connectors], which works on the objects or on the table. The error is a *FieldError.
 func Permissions(connector string, s S3, d DynamoDB) (Document, error) {
