@@ -114,3 +114,27 @@ func liveWithClocks(t *testing.T, f failure, ahead []time.Duration) {
 		read(f.cold.left)
 	})
 }
+
+func TestASecondThatTheCloudCutsOffIsNotHandedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const behind = 5 * time.Minute
+		w := newWorld(t)
+		b := w.brokerOn(t, movedCloud{w.cloud, -behind})
+		bubbletest.Pass(900 * time.Millisecond) // the cloud names ends in whole seconds
+		end := mustSession(t, b, w.token).Expires.Add(-behind)
+		outage := w.cloud.Inject(credstest.Fault{Fault: cloud.FaultUnavailable})
+		bubbletest.Pass(time.Until(end) - creds.HardLimit - 5*time.Second)
+		for asked(t, b, w.token).status == ok.status {
+			if left := time.Until(end); left < creds.HardLimit {
+				t.Fatalf("a session with %s left was handed out, want %s", left, creds.HardLimit)
+			}
+			bubbletest.Pass(50 * time.Millisecond)
+		}
+		if left := time.Until(end); left < creds.HardLimit-time.Second {
+			t.Errorf("the last session was handed out up to %s before its end, want about %s", left, creds.HardLimit)
+		}
+		if outage.Fired() == 0 {
+			t.Error("the fault never fired")
+		}
+	})
+}

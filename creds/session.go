@@ -30,9 +30,14 @@ type Issued struct {
 }
 
 // newIssued measures a session that was asked for at a moment and for a duration. A cloud gives no longer life than was
-// asked for; where it seems to, our clock is behind.
+// asked for; where it seems to, our clock is behind, and does not show what was cut off: clouds name the end in whole
+// seconds (STS API reference, Credentials).
 func newIssued(s cloud.Session, at time.Time, asked time.Duration) Issued {
-	return Issued{Session: s, At: at, Life: min(s.Expires.Sub(at), asked)}
+	life := s.Expires.Sub(at)
+	if life > asked {
+		life = asked - time.Second
+	}
+	return Issued{Session: s, At: at, Life: life}
 }
 
 // prepared is a session in memory with all that an answer needs. What it says never changes.
