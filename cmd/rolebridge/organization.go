@@ -88,21 +88,30 @@ func newOrganizationConfigure(s streams, within time.Duration) *cobra.Command {
 
 // ask sends a command to Kafka and waits for its answer, which it prints.
 func (p *controlPlane) ask(c *cobra.Command, s streams, o integration.OrganizationID, ask integration.Ask) error {
-	settings, err := p.settings(c, s, os.Environ())
+	answer, err := p.decided(c, s, o, ask)
 	if err != nil {
 		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%s: %s, version %d\n", o, answer.Fact.Type(), answer.Version)
+	return err
+}
+
+// decided sends a command to Kafka and returns its answer; a refusal is an error.
+func (p *controlPlane) decided(c *cobra.Command, s streams, o integration.OrganizationID, ask integration.Ask) (integration.Event, error) {
+	settings, err := p.settings(c, s, os.Environ())
+	if err != nil {
+		return integration.Event{}, err
 	}
 	answer, err := p.answer(c.Context(), settings, integration.Command{
 		Source: "/rolebridge/cli", ID: uuid.NewString(), Organization: o, Actor: platformActor, Time: time.Now(), Ask: ask,
 	})
 	if err != nil {
-		return err
+		return answer, err
 	}
 	if refused, ok := answer.Fact.(integration.Refused); ok {
-		return &exit{refused.Code.Answer().Exit, &refused.Refusal}
+		return answer, &exit{refused.Code.Answer().Exit, &refused.Refusal}
 	}
-	_, err = fmt.Fprintf(s.out, "%s: %s, version %d\n", o, answer.Fact.Type(), answer.Version)
-	return err
+	return answer, nil
 }
 
 // answer writes a command and reads events from before it was written until one answers it.

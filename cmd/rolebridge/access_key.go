@@ -1,0 +1,106 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rolebridge/rolebridge/api/client"
+	"github.com/rolebridge/rolebridge/api/wire"
+)
+
+func newAPIKeys(s streams) *cobra.Command {
+	return group("api-key", "Manage API keys.", newAPIKeyCreate(s), newAPIKeyList(s),
+		deleting(s, "API key", examples("End a key.", "rolebridge access api-key delete ABCDEFGHIJKLMNOP"),
+			func(c *cobra.Command, api *client.Client, id string) error { return api.DeleteAPIKey(c.Context(), id) }))
+}
+
+func newAPIKeyCreate(s streams) *cobra.Command {
+	l, out := login{streams: s}, format("")
+	var name, description string
+	var life time.Duration
+	c := &cobra.Command{
+		Use:   "create <account>",
+		Short: "Create an API key of a user or service account; its secret is shown once.",
+		Example: examples(
+			"Create a key that ends after 90 days.",
+			"rolebridge access api-key create sa-12345abcde --expires-in 2160h",
+		),
+		Args: exactly(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := l.client()
+			if err != nil {
+				return err
+			}
+			var r wire.APIKeyRequest
+			r.Spec.Owner.ID, r.Spec.DisplayName, r.Spec.Description = args[0], name, description
+			if life > 0 {
+				r.Spec.ExpiresAt = time.Now().Add(life).UTC().Truncate(time.Second)
+			}
+			k, err := call(api.CreateAPIKey(c.Context(), r))
+			if err != nil {
+				return err
+			}
+			o, err := call(api.Organization(c.Context()))
+			if err != nil {
+				o.ID = "" // the key is made; its secret must be shown
+			}
+			return s.showKey(out, firstKey{o.ID, k.Spec.Owner.ID, k.ID, k.Spec.Secret})
+		},
+	}
+	c.Flags().StringVar(&name, "name", "", "Name of the key.")
+	c.Flags().StringVar(&description, "description", "", "Description.")
+	c.Flags().DurationVar(&life, "expires-in", 0, "Life of the key, e.g. 2160h; 0 is without end.")
+	l.flags(c)
+	out.flag(c)
+	return c
+}
+
+// listedKey is an API key as it is printed.
+type listedKey struct {
+	ID          string    `json:"id"`
+	Account     string    `json:"account"`
+	Name        string    `json:"name"`
+	Description string    `json:"description"`
+	CreatedAt   time.Time `json:"created_at"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"`
+}
+
+func newAPIKeyList(s streams) *cobra.Command {
+	l, out := login{streams: s}, format("")
+	var account string
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List API keys.",
+		Example: examples("List the keys of a service account.", "rolebridge access api-key list --account sa-12345abcde"),
+		Args:    exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			api, err := l.client()
+			if err != nil {
+				return err
+			}
+			all, err := call(api.APIKeys(c.Context(), account))
+			if err != nil {
+				return err
+			}
+			keys, rows := make([]listedKey, 0, len(all)), make([][]string, 0, len(all))
+			for _, k := range all {
+				keys = append(keys, listedKey{k.ID, k.Spec.Owner.ID, k.Spec.DisplayName, k.Spec.Description, k.Metadata.CreatedAt, k.Spec.ExpiresAt})
+				rows = append(rows, []string{k.ID, k.Spec.Owner.ID, k.Spec.DisplayName, instant(k.Metadata.CreatedAt), instant(k.Spec.ExpiresAt)})
+			}
+			return out.table(s.out, keys, []string{"API Key", "Account", "Name", "Created At", "Expires At"}, rows)
+		},
+	}
+	c.Flags().StringVar(&account, "account", "", "Only the keys of this user or service account.")
+	l.flags(c)
+	out.flag(c)
+	return c
+}
+
+// instant is a time for people; none is empty.
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
