@@ -3,7 +3,6 @@ package api_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -43,13 +42,13 @@ func account(t testing.TB, s *apitest.Site, path, body string) (a wire.Account) 
 
 func apiKey(t testing.TB, s *apitest.Site, key, owner, more string) (k wire.APIKey) {
 	t.Helper()
-	request(t, s, key, http.MethodPost, apiKeys, fmt.Sprintf(`{"spec":{"owner":{"id":"%s"}%s}}`, owner, more)).into(t, http.StatusCreated, &k)
+	request(t, s, key, http.MethodPost, apiKeys, `{"spec":{"owner":{"id":"`+owner+`"}`+more+`}}`).into(t, http.StatusCreated, &k)
 	return k
 }
 
 func give(t testing.TB, s *apitest.Site, principal, role, pattern string) (b wire.RoleBinding) {
 	t.Helper()
-	body := fmt.Sprintf(`{"principal":"User:%s","role_name":"%s","crn_pattern":"%s"}`, principal, role, pattern)
+	body := fmt.Sprintf(`{"principal":%q,"role_name":%q,"crn_pattern":%q}`, "User:"+principal, role, pattern)
 	request(t, s, apitest.Admin, http.MethodPost, roles, body).into(t, http.StatusCreated, &b)
 	return b
 }
@@ -215,7 +214,7 @@ func TestAWrongRequestAboutAccessIsRefusedAtItsField(t *testing.T) {
 	s := apitest.Serve(t)
 	sa := account(t, s, programs, `{"display_name":"n"}`)
 	binding := func(principal, role, pattern string) string {
-		return fmt.Sprintf(`{"principal":"%s","role_name":"%s","crn_pattern":"%s"}`, principal, role, pattern)
+		return fmt.Sprintf(`{"principal":%q,"role_name":%q,"crn_pattern":%q}`, principal, role, pattern)
 	}
 	for _, c := range []struct {
 		path, body string
@@ -292,7 +291,7 @@ func trusting(t *testing.T) (*apitest.Site, *identitytest.Issuer) {
 	if err := issuer.Trust(&c, t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	v, err := identity.New("api", c, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+	v, err := identity.New("api", c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -277,7 +277,7 @@ func TestARoleIsGivenOnlyWhereItMakesSense(t *testing.T) {
 				pattern += "/provider-integration=" + string(id)
 			}
 			got := request(t, s, apitest.Admin, http.MethodPost, "/iam/v2/role-bindings",
-				fmt.Sprintf(`{"principal":"User:u-x","role_name":"%s","crn_pattern":"%s"}`, role, pattern))
+				fmt.Sprintf(`{"principal":"User:u-x","role_name":%q,"crn_pattern":%q}`, role, pattern))
 			if at := got.refused(t, http.StatusUnprocessableEntity, integration.CodeInvalid).Source; at == nil || at.Pointer != "/crn_pattern" {
 				t.Errorf("%s of %s: got %s", role, place.name, got.body)
 			}

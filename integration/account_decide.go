@@ -15,7 +15,7 @@ func (d *decision) bootstrap(actor Principal, ask Bootstrap) *Refusal {
 		return Refuse(CodeDenied, "only the platform makes the first key of an organization")
 	}
 	first := RoleBinding{Principal: ask.Admin, Role: OrganizationAdmin}
-	if r := first.check(""); r != nil {
+	if r := first.check(); r != nil {
 		r.Field = "/admin"
 		return r
 	}

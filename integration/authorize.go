@@ -95,27 +95,27 @@ func (o Organization) mayGrant(p Principal, b RoleBinding) bool {
 	return false
 }
 
-func (b RoleBinding) check(at string) *Refusal {
-	if r := checkPrincipal(at+"/principal", b.Principal); r != nil {
+func (b RoleBinding) check() *Refusal {
+	if r := checkPrincipal("/principal", b.Principal); r != nil {
 		return r
 	}
 	if b.Principal.IsPlatform() {
-		return refuseField(at+"/principal", "the platform's own principals take no roles")
+		return refuseField("/principal", "the platform's own principals take no roles")
 	}
 	if _, ok := permits[b.Role]; !ok {
-		return refuseField(at+"/role", "want one of %v", Roles())
+		return refuseField("/role", "want one of %v", Roles())
 	}
-	if r := b.Scope.check(at + "/scope"); r != nil {
+	if r := b.Scope.check("/scope"); r != nil {
 		return r
 	}
 	if b.Role == OrganizationAdmin && b.Scope != (Scope{}) {
-		return refuseField(at+"/scope", "OrganizationAdmin is a role of the whole organization")
+		return refuseField("/scope", "OrganizationAdmin is a role of the whole organization")
 	}
 	if b.Role == EnvironmentAdmin && (b.Scope.Environment == "" || b.Scope.Integration != "") {
-		return refuseField(at+"/scope", "EnvironmentAdmin is a role of environments")
+		return refuseField("/scope", "EnvironmentAdmin is a role of environments")
 	}
 	if (b.Role == ResourceOwner || b.Role == Assigner) && b.Scope.Environment == "" {
-		return refuseField(at+"/scope", "%s is a role of an environment's integrations", b.Role)
+		return refuseField("/scope", "%s is a role of an environment's integrations", b.Role)
 	}
 	return nil
 }

@@ -270,7 +270,7 @@ func (d *decision) createOrganization(actor Principal, ask CreateOrganization) *
 	if !actor.IsPlatform() {
 		return Refuse(CodeDenied, "only the platform creates organizations")
 	}
-	if r := (RoleBinding{Principal: ask.Admin, Role: OrganizationAdmin}).check(""); r != nil {
+	if r := (RoleBinding{Principal: ask.Admin, Role: OrganizationAdmin}).check(); r != nil {
 		r.Field = "/admin"
 		return r
 	}
@@ -307,7 +307,7 @@ func (d *decision) configure(o Organization, actor Principal, ask ConfigureOrgan
 }
 
 func (d *decision) createRoleBinding(o Organization, actor Principal, b RoleBinding) *Refusal {
-	if r := b.check(""); r != nil {
+	if r := b.check(); r != nil {
 		return r
 	}
 	if !o.mayGrant(actor, b) {
@@ -321,7 +321,7 @@ func (d *decision) createRoleBinding(o Organization, actor Principal, b RoleBind
 }
 
 func (d *decision) deleteRoleBinding(o Organization, actor Principal, b RoleBinding) *Refusal {
-	if r := b.check(""); r != nil {
+	if r := b.check(); r != nil {
 		return r
 	}
 	if !o.mayGrant(actor, b) {

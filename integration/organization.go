@@ -84,7 +84,7 @@ func (s Scope) check(at string) *Refusal {
 	if pattern && s.Integration != "" {
 		return refuseField(at+"/environment", "must be one to name an integration")
 	}
-	if r := checkIdentifier(at+"/environment", begin); r != nil && !(pattern && begin == "") {
+	if r := checkIdentifier(at+"/environment", begin); r != nil && (!pattern || begin != "") {
 		return r
 	}
 	if s.Integration != "" {

@@ -16,7 +16,7 @@ const (
 )
 
 const (
-	apiKeys      = "/iam/v2/api-keys"
+	apiKeys      = "/iam/v2/api-keys" //nolint:gosec // a path
 	roleBindings = "/iam/v2/role-bindings"
 )
 
