@@ -11,6 +11,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
 
 // sendWithin bounds the wait for Kafka: a client is told to come again well before it gives up.
@@ -57,6 +58,9 @@ func (p *Producer) Send(ctx context.Context, cmd integration.Command) error {
 	if err != nil {
 		return integration.Refuse(integration.CodeInvalid, "%v", err)
 	}
+	telemetry.Note(ctx, telemetry.Fact{Name: "command.type", Value: cmd.Ask.Type()}, telemetry.Fact{Name: "command.id", Value: cmd.ID},
+		telemetry.Fact{Name: "organization", Value: string(cmd.Organization)}, telemetry.Fact{Name: "integration", Value: string(cmd.Ask.About())})
+	telemetry.Inject(ctx, record)
 	// The client may go away while its command is on the way; what is on the way stays so.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendWithin)
 	defer cancel()

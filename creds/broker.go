@@ -16,6 +16,7 @@ import (
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/secret"
+	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
 
 // Bindings is the replica of the state, as far as the broker needs it; [events.Table] is one. The values behind a
@@ -49,6 +50,7 @@ type Broker struct {
 	sources      Sources
 	attempts     *attempts
 	uselessTold  rate.Sometimes
+	tracer       *telemetry.Tracer
 }
 
 // Option changes how a [Broker] works.
@@ -63,6 +65,7 @@ type options struct {
 	tokens       Tokens
 	certificates Certificates
 	sources      Sources
+	tracer       *telemetry.Tracer
 }
 
 // WithLog sends the broker's few log lines to l; the default is [slog.Default].
@@ -70,6 +73,9 @@ func WithLog(l *slog.Logger) Option { return func(o *options) { o.log = l } }
 
 // WithMetrics registers the broker's metrics; the default keeps them to itself.
 func WithMetrics(r prometheus.Registerer) Option { return func(o *options) { o.registry = r } }
+
+// WithTracer makes spans of what is fetched; the default makes none. Warm reads have none.
+func WithTracer(t *telemetry.Tracer) Option { return func(o *options) { o.tracer = t } }
 
 // OnRefused calls f when a customer's role denies a session to an integration whose trust was thought to be valid: at most once
 // in 30 seconds for each key. f must not block.
@@ -103,7 +109,9 @@ func New(cfg Config, bindings Bindings, store Store, c Cloud, with ...Option) (*
 	if b.metrics, err = newMetrics(o.registry, b.book); err != nil {
 		return nil, fmt.Errorf("creds: %w", err)
 	}
+	b.tracer = o.tracer
 	b.upstream = newUpstream(cfg, c, o.log, b.metrics)
+	b.upstream.tracer = o.tracer
 	return b, nil
 }
 

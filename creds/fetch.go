@@ -80,6 +80,8 @@ func (b *Broker) best(s *slot, err error) (*prepared, Level, error) {
 func (b *Broker) fly(base context.Context, s *slot, f *flight) {
 	ctx, cancel := context.WithTimeout(base, b.cfg.Fetch)
 	defer cancel()
+	ctx, end := b.tracer.Start(ctx, "fetch "+string(s.recipe.hop()), s.recipe.facts()...)
+	defer func() { end(failure(f.err)) }()
 	var share func()
 	f.session, f.level, share, f.err = b.obtain(ctx, s, f)
 	if f.err != nil {

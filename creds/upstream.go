@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/rolebridge/rolebridge/cloud"
+	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
 
 // Cloud is what the broker needs of a cloud. Errors are classified by [cloud.FaultOf]. Safe for concurrent use.
@@ -65,6 +66,7 @@ type upstream struct {
 	pace    *pace
 	breaker *gobreaker.CircuitBreaker[Issued]
 	metrics *metrics
+	tracer  *telemetry.Tracer
 }
 
 func newUpstream(cfg Config, c Cloud, log *slog.Logger, m *metrics) *upstream {
@@ -92,9 +94,29 @@ var errLeftAlone = &cloud.Error{Fault: cloud.FaultUnavailable, Code: "LeftAlone"
 
 // assume asks the cloud for the recipe's session. It may wait for its turn as long as ctx lets it.
 func (u *upstream) assume(ctx context.Context, as *cloud.Session, r Recipe) (Issued, error) {
+	ctx, end := u.tracer.Start(ctx, "assume "+string(r.hop()))
 	s, err := u.try(ctx, as, r)
+	end(failure(err))
 	u.metrics.called(r.hop(), err)
 	return s, err
+}
+
+// facts are what a span says of the session that is fetched.
+func (r Recipe) facts() []telemetry.Fact {
+	return []telemetry.Fact{
+		{Name: "organization", Value: string(r.Organization)},
+		{Name: "integration", Value: string(r.Integration)},
+		{Name: "connector", Value: string(r.Connector)},
+		{Name: "session", Value: r.SessionName},
+	}
+}
+
+// failure is what a span says of an error.
+func failure(err error) string {
+	if err == nil {
+		return ""
+	}
+	return string(cloud.FaultOf(err))
 }
 
 func (u *upstream) try(ctx context.Context, as *cloud.Session, r Recipe) (Issued, error) {

@@ -46,6 +46,9 @@ answers /readyz with 503, then lets requests finish, then ends transactions.`, n
 				return usage(err)
 			}
 			log := telemetry.NewLogger(cmd.ErrOrStderr(), settings.Telemetry.Level).With("roles", names(played))
+			if settings.Tracer, err = telemetry.NewTracer(cmd.Context(), os.Getenv, log); err != nil {
+				return usage(err)
+			}
 			process, err := app.New(cmd.Context(), settings, played, log)
 			if err != nil {
 				return err

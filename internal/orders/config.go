@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
 
 // Config says how a [Consumer] reads orders. Start from [Defaults].
@@ -15,6 +16,8 @@ type Config struct {
 	Topics events.Topics `koanf:"-"`
 	// Client says how to reach Kafka: seeds, TLS, SASL.
 	Client []kgo.Opt `koanf:"-"`
+	// Tracer makes spans of orders; nil makes none.
+	Tracer *telemetry.Tracer `koanf:"-"`
 	// Group is the consumer group's name.
 	Group string `koanf:"group"`
 	// Instance names this worker's slot, stable over restarts and different from all others: a worker that comes back

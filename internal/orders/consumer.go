@@ -15,6 +15,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
 
 const (
@@ -249,7 +250,7 @@ func (c *Consumer[A]) takeRecord(cl *kgo.Client, p *progress, r *kgo.Record, now
 	case what != "":
 		c.finish(cl, p, p.add(r, true), what)
 	default:
-		t := &task[A]{order: order, entry: p.add(r, false), part: p}
+		t := &task[A]{order: order, from: &kgo.Record{Headers: r.Headers}, entry: p.add(r, false), part: p}
 		if old := c.lanes.add(t); old != nil {
 			c.finish(cl, old.part, old.entry, superseded)
 		}
@@ -317,9 +318,12 @@ func (c *Consumer[A]) makeRoom() {
 // work handles one order and writes its result.
 func (c *Consumer[A]) work(handling context.Context, cl *kgo.Client, t *task[A]) outcome {
 	begin := time.Now()
-	ctx, cancel := context.WithTimeout(handling, c.config.HandleTimeout)
+	traced, end := c.config.Tracer.Follow(handling, t.from, c.name,
+		telemetry.Fact{Name: "organization", Value: string(t.order.Organization)}, telemetry.Fact{Name: "integration", Value: string(t.order.Integration)})
+	ctx, cancel := context.WithTimeout(traced, c.config.HandleTimeout)
 	finding, err := c.handle(ctx, t.order)
 	cancel()
+	end(failure(err))
 	if handling.Err() != nil && err != nil {
 		return unfinished
 	}
@@ -338,6 +342,7 @@ func (c *Consumer[A]) work(handling context.Context, cl *kgo.Client, t *task[A])
 		c.log.ErrorContext(handling, "result cannot be written", "worker", c.name, "integration", t.order.Integration, "error", err)
 		return failed
 	}
+	telemetry.Inject(traced, record)
 	err = cl.ProduceSync(handling, record).FirstErr()
 	switch {
 	case errors.Is(err, kerr.MessageTooLarge):
@@ -348,6 +353,14 @@ func (c *Consumer[A]) work(handling context.Context, cl *kgo.Client, t *task[A])
 	}
 	c.metrics.seconds.Observe(time.Since(begin).Seconds())
 	return answered
+}
+
+// failure is what the span of an order says of an error.
+func failure(err error) string {
+	if err != nil {
+		return "no result"
+	}
+	return ""
 }
 
 // delivered reports whether a record was acknowledged. One that cannot be for good ends the worker.

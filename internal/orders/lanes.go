@@ -3,12 +3,15 @@ package orders
 import (
 	"slices"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/rolebridge/rolebridge/integration"
 )
 
 // task is an order and the record that it came in.
 type task[A Ask] struct {
 	order Order[A]
+	from  *kgo.Record // with nothing but its headers, of which one may name a trace
 	entry *entry
 	part  *progress
 }

@@ -1,9 +1,10 @@
-// Package telemetry is what every process shows of itself: structured logs, metrics, and whether it lives and is ready.
+// Package telemetry is what every process shows of itself: structured logs, metrics, traces if somebody collects them, and
+// whether it lives and is ready.
 //
 // It measures nothing: each part registers its own metrics with the registry that it is given. Nor does it decide what
 // ready means: each part says so with a [Check].
 //
-// The life of a process: [NewLogger] and [NewRegistry] come first; the parts get both; [Server] answers /livez, /readyz
+// The life of a process: [NewLogger], [NewRegistry] and [NewTracer] come first; the parts get them; [Server] answers /livez, /readyz
 // and /metrics from the first moment, not ready until all checks agree, and not ready again once a stop has begun.
 package telemetry
 

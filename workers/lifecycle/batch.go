@@ -1,16 +1,17 @@
 package lifecycle
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
 
 // decider makes batches: what deciding needs beside the partition's state.
@@ -20,6 +21,7 @@ type decider struct {
 	// fresh returns the inputs of one decision.
 	fresh   func() integration.Inputs
 	metrics *metrics
+	tracer  *telemetry.Tracer
 }
 
 // batch decides the records of one partition in one transaction. Until commit the partition is unchanged.
@@ -100,7 +102,7 @@ func (b *batch) command(r *kgo.Record) error {
 	if _, refused := decided[0].Fact.(integration.Refused); refused {
 		outcome = outcomeRefused
 	}
-	return b.apply(r, fork, decided, outcome)
+	return b.apply(r, cmd.Ask.Type(), fork, decided, outcome)
 }
 
 func (b *batch) result(r *kgo.Record) error {
@@ -117,7 +119,7 @@ func (b *batch) result(r *kgo.Record) error {
 		b.decided(r.Topic, outcomeStale)
 		return nil
 	}
-	return b.apply(r, fork, decided, outcomeAccepted)
+	return b.apply(r, res.Finding.Type(), fork, decided, outcomeAccepted)
 }
 
 // maxEvent bounds an event's data, well below what a broker takes by default (1 MB): a record that the broker refuses
@@ -127,7 +129,11 @@ const maxEvent = 512 << 10
 var errTooLarge = errors.New("what was decided is too large for Kafka")
 
 // apply evolves the fork and writes the events; the record's trace goes on in them.
-func (b *batch) apply(from *kgo.Record, fork *integration.State, decided []integration.Event, outcome string) error {
+func (b *batch) apply(from *kgo.Record, what string, fork *integration.State, decided []integration.Event, outcome string) error {
+	ctx, end := b.tracer.Follow(context.Background(), from, "decide "+what,
+		telemetry.Fact{Name: "organization", Value: string(decided[0].Organization)}, telemetry.Fact{Name: "integration", Value: string(decided[0].Integration)},
+		telemetry.Fact{Name: "outcome", Value: outcome})
+	defer end("")
 	records := make([]*kgo.Record, len(decided))
 	for n, e := range decided {
 		r, err := b.codec.EventRecord(e)
@@ -137,7 +143,7 @@ func (b *batch) apply(from *kgo.Record, fork *integration.State, decided []integ
 		if len(r.Value) > maxEvent {
 			return b.deadLetter(from, errTooLarge)
 		}
-		r.Headers = append(r.Headers, traceHeaders(from)...)
+		telemetry.Inject(ctx, r)
 		records[n] = r
 	}
 	for _, e := range decided {
@@ -149,24 +155,6 @@ func (b *batch) apply(from *kgo.Record, fork *integration.State, decided []integ
 	b.decided(from.Topic, outcome)
 	b.out = append(b.out, records...)
 	return nil
-}
-
-// Longest trace context that goes on (W3C Trace Context: a traceparent has 55 characters, a tracestate should be kept up
-// to 512).
-const maxTraceParent, maxTraceState = 64, 512
-
-// traceHeaders returns the W3C trace context of a record, leaving out what is too long to be one.
-func traceHeaders(r *kgo.Record) (found []kgo.RecordHeader) {
-	for _, of := range []struct {
-		name    string
-		longest int
-	}{{"traceparent", maxTraceParent}, {"tracestate", maxTraceState}} {
-		n := slices.IndexFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == of.name })
-		if n >= 0 && len(r.Headers[n].Value) <= of.longest {
-			found = append(found, r.Headers[n])
-		}
-	}
-	return found
 }
 
 // forward sends a record to its organization's home partition when it came on another: a producer in another language

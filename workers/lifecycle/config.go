@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
 
 // Config says how a [Worker] works. Start from [Defaults].
@@ -31,6 +32,8 @@ type Config struct {
 	EndTimeout time.Duration `koanf:"end_timeout"`
 	// BatchRecords is the most records that one transaction decides. More is faster and answers later.
 	BatchRecords int `koanf:"batch_records"`
+	// Tracer makes spans of decisions; nil makes none.
+	Tracer *telemetry.Tracer `koanf:"-"`
 	// Accounts are the platform's own at AWS, of which no role can be a customer's.
 	Accounts []string `koanf:"-"`
 }

@@ -51,7 +51,7 @@ func New(c Config, codec *events.Codec, log *slog.Logger, reg prometheus.Registe
 	m := newMetrics(reg, c.Topics.Prefix, behind)
 	return &Worker{
 		config: c, log: log, metrics: m, lag: behind,
-		decider: &decider{topics: c.Topics, codec: codec, fresh: freshInputs(c.Accounts), metrics: m},
+		decider: &decider{topics: c.Topics, codec: codec, fresh: freshInputs(c.Accounts), metrics: m, tracer: c.Tracer},
 		group:   make(chan *kgo.GroupTransactSession, 1),
 		fatal:   make(chan error, 1),
 		owned:   map[int32]*partition{}, restoring: map[int32]bool{},
@@ -314,7 +314,7 @@ func (w *Worker) transact(ctx context.Context, session *kgo.GroupTransactSession
 	}
 	started := time.Now()
 	w.lag.fetched(fetches)
-	batches, records, err := w.decide(fetches, started)
+	batches, records, err := w.decide(fetches, started) //nolint:contextcheck // a record brings the trace that it belongs to
 	if err != nil {
 		return false, err
 	}

@@ -67,6 +67,7 @@ func New(ctx context.Context, c Config, roles []Role, log *slog.Logger) (*App, e
 	a := &App{
 		config: c, log: log, reg: telemetry.NewRegistry(), operations: http.NewServeMux(), addresses: map[string]string{}, urls: map[string]string{},
 	}
+	a.closers = append(a.closers, c.Tracer.Close)
 	var err error
 	if a.fronts, err = listen.NewMetrics(a.reg); err != nil {
 		return nil, err

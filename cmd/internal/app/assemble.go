@@ -73,7 +73,7 @@ func (a *App) table(receipts bool) *events.Table {
 func (a *App) lifecycle() error {
 	c := a.config.Lifecycle
 	c.Accounts = a.config.AWS.own()
-	c.Topics, c.Client = a.config.Topics.Names(), a.kafka
+	c.Topics, c.Client, c.Tracer = a.config.Topics.Names(), a.kafka, a.config.Tracer
 	w, err := lifecycle.New(c, a.codec, a.log, a.reg)
 	if err != nil {
 		return err
@@ -125,7 +125,7 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 	if err != nil {
 		return err
 	}
-	a.front("api", l, server.Handler())
+	a.front("api", l, a.config.Tracer.Handler("api", server.Handler()))
 	return nil
 }
 
@@ -155,7 +155,7 @@ func (a *App) broker(ctx context.Context, table *events.Table) error {
 	}
 	a.work("workloads' tokens", tokens.Run)
 	options := []creds.Option{
-		creds.WithLog(a.log), creds.WithMetrics(a.reg), creds.WithTrail(trail), creds.OnRefused(hints.Refused), creds.WithTokens(tokens),
+		creds.WithLog(a.log), creds.WithMetrics(a.reg), creds.WithTracer(a.config.Tracer), creds.WithTrail(trail), creds.OnRefused(hints.Refused), creds.WithTokens(tokens),
 	}
 	var clients []listen.Option
 	if len(a.config.Broker.SPIFFE) > 0 {

@@ -20,6 +20,7 @@ import (
 	"github.com/rolebridge/rolebridge/internal/identity"
 	"github.com/rolebridge/rolebridge/internal/kafka"
 	"github.com/rolebridge/rolebridge/internal/listen"
+	"github.com/rolebridge/rolebridge/internal/telemetry"
 	"github.com/rolebridge/rolebridge/workers/lifecycle"
 	"github.com/rolebridge/rolebridge/workers/mapping"
 	"github.com/rolebridge/rolebridge/workers/trust"
@@ -74,6 +75,8 @@ type Config struct {
 	Audit     audit.Config     `koanf:"audit"`
 	DryRun    DryRun           `koanf:"dry_run"`
 	Telemetry Telemetry        `koanf:"telemetry"`
+	// Tracer makes spans; nil makes none.
+	Tracer *telemetry.Tracer `koanf:"-"`
 	// StopWithin bounds an orderly stop, after NotReadyFor: a third of it for listeners to drain, the rest for transactions
 	// to end and producers to flush.
 	StopWithin time.Duration `koanf:"stop_within"`

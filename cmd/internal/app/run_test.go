@@ -22,6 +22,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/rolebridge/rolebridge/api/client"
 	"github.com/rolebridge/rolebridge/cloud/sandbox"
@@ -51,6 +53,7 @@ type run struct {
 	secrets secrettest.Secrets
 	dir     string
 	log     *written
+	spans   *tracetest.InMemoryExporter
 
 	kafka    []string
 	redis    *miniredis.Miniredis
@@ -85,6 +88,11 @@ func (w *written) Bytes() []byte {
 	return bytes.Clone(w.text.Bytes())
 }
 
+// kept keeps the spans over the end of the process.
+type kept struct{ *tracetest.InMemoryExporter }
+
+func (kept) Shutdown(context.Context) error { return nil }
+
 func startRun(t *testing.T) *run {
 	t.Helper()
 	r := &run{dir: t.TempDir(), log: &written{}, redis: miniredis.RunT(t), password: rand.Text(), issuer: identitytest.NewIssuer()}
@@ -99,6 +107,8 @@ func startRun(t *testing.T) *run {
 	r.kafka = cluster.ListenAddrs()
 	us := r.cloud(t)
 	c := r.settings(t)
+	r.spans = tracetest.NewInMemoryExporter()
+	c.Tracer = telemetry.TraceTo(sdktrace.WithSyncer(kept{r.spans}))
 	c.AWS = app.AWS{
 		Region: "us-east-1", Endpoint: r.aws, Accounts: []app.AWSAccount{{ID: platformAccount}}, Identities: []string{us.ARN}, Credentials: us.Key,
 	}

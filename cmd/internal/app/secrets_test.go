@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -23,6 +24,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/rolebridge/rolebridge/api/wire"
 	"github.com/rolebridge/rolebridge/cloud/aws/policy"
@@ -309,6 +312,15 @@ func TestNoSecretOfAFullRunIsWrittenAnywhere(t *testing.T) {
 			Plant: func(_ testing.TB, text string) { planted.WithLabelValues(text).Set(1) },
 		},
 		secrettest.Place{
+			Name: "the spans", Witness: "fetch customer-role", Read: func(t testing.TB) []byte { return text(t, r.spans.GetSpans()) },
+			Plant: func(t testing.TB, text string) {
+				tracer := telemetry.TraceTo(sdktrace.WithSyncer(kept{r.spans}))
+				_, end := tracer.Start(t.Context(), "planted", telemetry.Fact{Name: "text", Value: text})
+				end("")
+				tracer.Close()
+			},
+		},
+		secrettest.Place{
 			Name: "Kafka", Witness: "integration.created", Read: r.records,
 			Plant: func(t testing.TB, text string) {
 				r.plant(t, &kgo.Record{Topic: events.DefaultPrefix + "audit", Headers: []kgo.RecordHeader{{Key: "planted", Value: []byte(text)}}})
@@ -322,6 +334,58 @@ func TestNoSecretOfAFullRunIsWrittenAnywhere(t *testing.T) {
 				}
 			},
 		})
+}
+
+// text is all that spans say.
+func text(t testing.TB, spans tracetest.SpanStubs) []byte {
+	t.Helper()
+	var all bytes.Buffer
+	for _, s := range spans {
+		fmt.Fprintf(&all, "%s %+v %+v", s.Name, s.Status, s.Events)
+		for _, a := range s.Attributes {
+			fmt.Fprintf(&all, " %s=%s", a.Key, a.Value.String())
+		}
+		all.WriteByte('\n')
+	}
+	return all.Bytes()
+}
+
+// A trace begins at a request, and goes with the command over Kafka through the decider and the worker and back.
+func TestOneTraceGoesThroughEveryPart(t *testing.T) {
+	r := startRun(t)
+	r.live(t)
+	r.stop()
+	traces := map[string][]string{}
+	fetched := 0
+	for _, s := range r.spans.GetSpans() {
+		id := s.SpanContext.TraceID().String()
+		traces[id] = append(traces[id], s.Name)
+		if s.Name == "assume customer-role" && s.Parent.IsValid() {
+			fetched++
+		}
+	}
+	goes := func(names ...string) bool {
+		for _, have := range traces {
+			if !slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(have, n) }) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, want := range [][]string{
+		{"api POST", "decide integration.create", "mapping", "decide mapping.ready"},
+		{"api POST", "decide integration.validate", "trust", "decide trust.probed"},
+		{"api POST", "decide connector.bind"},
+		{"fetch platform-role", "assume platform-role"},
+		{"fetch customer-role", "assume customer-role"},
+	} {
+		if !goes(want...) {
+			t.Errorf("no trace has %q: %v", want, traces)
+		}
+	}
+	if fetched == 0 {
+		t.Error("no call to the cloud is part of a fetch")
+	}
 }
 
 func (r *run) plant(t testing.TB, record *kgo.Record) {

@@ -12,7 +12,7 @@ import (
 
 // ordersConfig fills in what every worker shares.
 func (a *App) ordersConfig(c orders.Config) orders.Config {
-	c.Topics, c.Client = a.config.Topics.Names(), a.kafka
+	c.Topics, c.Client, c.Tracer = a.config.Topics.Names(), a.kafka, a.config.Tracer
 	// What runs when the process is asked to stop gets half of what workers get, the rest is for the last commit.
 	c.StopBudget = max(time.Second, min(c.StopBudget, a.config.StopWithin/3))
 	return c
