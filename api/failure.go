@@ -21,13 +21,14 @@ const (
 	codeContentType integration.Code = "unsupported_media_type" // 415
 	codeNotOffered  integration.Code = "not_offered"            // 501: not by this installation
 	codeTrust       integration.Code = "trust_not_valid"        // 400: what PIM v2 says of a validation that failed
+	codeCloud       integration.Code = "cloud_not_enabled"      // 400: nothing can be validated there yet
 )
 
 // own are the statuses of those; the others' stand in package integration.
 var own = map[integration.Code]int{
 	codeMalformed: http.StatusBadRequest, codeParameter: http.StatusBadRequest, codeMethod: http.StatusMethodNotAllowed,
 	codeTooLarge: http.StatusRequestEntityTooLarge, codeContentType: http.StatusUnsupportedMediaType,
-	codeTrust: http.StatusBadRequest, codeNotOffered: http.StatusNotImplemented,
+	codeTrust: http.StatusBadRequest, codeCloud: http.StatusBadRequest, codeNotOffered: http.StatusNotImplemented,
 }
 
 // titles say what a code means, and what to do where that does not depend on the case.
@@ -39,6 +40,7 @@ var titles = map[integration.Code]struct{ title, resolution string }{
 	codeContentType:                 {"Unsupported Media Type", "Send the body as application/json."},
 	codeNotOffered:                  {"Not Offered", "Ask the platform's operator for it."},
 	codeTrust:                       {"Trust Not Valid", "Correct the trust policy and validate again; the validation report says what to change."},
+	codeCloud:                       {"Cloud Not Enabled", "Ask the platform's operator to enable this cloud; what you have created stays as it is."},
 	integration.CodeInvalid:         {"Validation Failed", ""},
 	integration.CodeUnauthenticated: {"Authentication Required", "Send a valid API key and its secret as HTTP Basic credentials."},
 	integration.CodeDenied:          {"Access Denied", "Ask an administrator for a role that permits this."},

@@ -327,7 +327,7 @@ func TestEveryCloudHasDrafts(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)
 	s.Mapping(func(integration.MappingAsked) integration.Finding {
-		return integration.MappingWasRefused{Reason: "cloud-not-enabled", Permanent: true}
+		return integration.MappingWasRefused{Reason: integration.ReasonCloudNotEnabled, Permanent: true}
 	})
 	for provider, kind := range map[string]string{"GCP": "GcpIntegrationConfig", "azure": "AzureIntegrationConfig"} {
 		var i wire.Integration

@@ -49,6 +49,9 @@ func (p pim) validate(c *call) (answer, error) {
 			return answer{}, inRequest(err)
 		}
 	}
+	if err := p.enabled(c, integration.ID(body.ID), integration.EnvironmentID(body.Environment.ID)); err != nil {
+		return answer{}, err
+	}
 	i, command, err := p.prove(c, integration.ID(body.ID), integration.EnvironmentID(body.Environment.ID), p.config.ProvedWithin)
 	if err != nil {
 		return answer{command: command}, inRequest(err)
@@ -60,6 +63,18 @@ func (p pim) validate(c *call) (answer, error) {
 		return answer{status: http.StatusNoContent, command: command}, nil
 	}
 	return answer{command: command}, unproved(i)
+}
+
+// enabled says plainly when an integration is of a cloud that the platform does not offer: asking for a proof is no use.
+func (p pim) enabled(c *call, id integration.ID, environment integration.EnvironmentID) error {
+	i, err := p.find(c, id, environment)
+	if err != nil || i.Mapping.Status != integration.MappingFailed || i.Mapping.Reason != integration.ReasonCloudNotEnabled {
+		return err
+	}
+	if !c.organization.Permits(c.Principal, integration.OpValidate, integration.Scope{Environment: i.Environment, Integration: i.ID}) {
+		return fail(integration.CodeDenied, "%s may not %s integration %s", c.Principal, integration.OpValidate, i.ID)
+	}
+	return fail(codeCloud, "this platform does not have %s enabled, so trust cannot be validated", i.Config.Kind.Provider())
 }
 
 // inRequest answers with 400 what the validation of v2 has no other status for.

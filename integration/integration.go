@@ -43,6 +43,9 @@ const (
 	MappingRemoving  MappingStatus = "removing"
 )
 
+// ReasonCloudNotEnabled is why no identity is made in a cloud that the platform does not offer, or not yet.
+const ReasonCloudNotEnabled = "CloudNotEnabled"
+
 // Mapping is the platform's identity made for one integration.
 type Mapping struct {
 	Status MappingStatus `json:"status"`

@@ -17,7 +17,7 @@ import (
 )
 
 // ReasonNotEnabled is why an identity is not made in a cloud that this platform does not offer.
-const ReasonNotEnabled = "CloudNotEnabled"
+const ReasonNotEnabled = integration.ReasonCloudNotEnabled
 
 // Config says how a [Worker] works. Start from [Defaults].
 type Config struct {
