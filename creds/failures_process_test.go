@@ -24,6 +24,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/internal/bubbletest"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/internal/testenv/process"
 )
@@ -103,11 +104,11 @@ func leaseHolderKilledForReal(t *testing.T, f failure) {
 			_ = r.Body.Close()
 		}
 	}()
-	w.eventually(t, "the victim asks the cloud", func() bool { return hang.Fired() == 1 })
+	polltest.Until(t, "the victim asks the cloud", func() bool { return hang.Fired() == 1 })
 	hang.Remove()
 	asked(t, survivor, w.token).want(t, "cold, under somebody's lease", f.cold)
 	must(t, victim.Kill())
-	w.eventually(t, "the lease is over", func() bool {
+	polltest.Until(t, "the lease is over", func() bool {
 		asked(t, survivor, warm).want(t, "warm", f.warm)
 		return asked(t, survivor, w.token).status == f.then.status
 	})
@@ -150,7 +151,7 @@ func suspendedForReal(t *testing.T, f failure) {
 		}
 	}
 	for _, p := range []*brokerAt{one, two} {
-		w.eventually(t, "there is a new session", func() bool {
+		polltest.Until(t, "there is a new session", func() bool {
 			got := w.ask(t, p)
 			if got.status == http.StatusOK {
 				got.want(t, "in the end", f.cold)
@@ -205,7 +206,7 @@ func (w *processWorld) start(t *testing.T) *brokerAt {
 	must(t, err)
 	t.Cleanup(func() { must(t, p.Kill()) })
 	b := &brokerAt{Process: p}
-	w.eventually(t, "the broker listens", func() bool {
+	polltest.Until(t, "the broker listens", func() bool {
 		_, after, found := strings.Cut(p.Output(), "listening at ")
 		b.url, _, _ = strings.Cut(after, "\n")
 		return found && strings.Contains(after, "\n")

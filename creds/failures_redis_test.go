@@ -14,6 +14,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/internal/testenv"
 )
@@ -192,7 +193,7 @@ func failingOver(t *testing.T, w *redisWorld) func() {
 	host, port, err := net.SplitHostPort(w.server.Address())
 	must(t, err)
 	must(t, raw.ReplicaOf(t.Context(), host, port).Err())
-	w.eventually(t, "the replica has all sessions", func() bool { return len(scan(t, raw, "rolebridge:session:")) == 2 })
+	polltest.Until(t, "the replica has all sessions", func() bool { return len(scan(t, raw, "rolebridge:session:")) == 2 })
 	must(t, w.server.Kill())
 	w.proxy.to(replica.Address())
 	w.tells(t, "redis lost", "it is read-only")
@@ -230,7 +231,7 @@ func garbled(t *testing.T, w *redisWorld) func() {
 // tells waits until each replica has said something once, and then that it was once.
 func (w *redisWorld) tells(t *testing.T, words, why string) {
 	t.Helper()
-	w.eventually(t, "the log says "+words+": "+why, func() bool {
+	polltest.Until(t, "the log says "+words+": "+why, func() bool {
 		return w.log.with(words, why) >= w.running
 	})
 	if n := w.log.with(words, why); n != w.running {

@@ -16,9 +16,9 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/internal/testenv"
-	"github.com/rolebridge/rolebridge/internal/testenv/process"
 )
 
 // redisWorld is a world whose brokers share a real Redis that the test owns.
@@ -72,7 +72,7 @@ func (w *redisWorld) replica(t *testing.T, change ...func(*creds.RedisConfig)) *
 // eventuallyShared waits until a new epoch's session is shared again.
 func (w *redisWorld) eventuallyShared(t *testing.T, one, two *creds.Broker) {
 	t.Helper()
-	w.eventually(t, "Redis is back, and the replicas share a session", func() bool {
+	polltest.Until(t, "Redis is back, and the replicas share a session", func() bool {
 		w.world.replica.Revoke(orders)
 		return untilServed(t, one, w.token) == untilServed(t, two, w.token)
 	})
@@ -81,21 +81,11 @@ func (w *redisWorld) eventuallyShared(t *testing.T, one, two *creds.Broker) {
 // entries waits until there are n sessions in Redis: they come there after their readers have them.
 func (w *redisWorld) entries(t *testing.T, n int) (keys []string) {
 	t.Helper()
-	w.eventually(t, fmt.Sprint(n, " sessions are in Redis"), func() bool {
+	polltest.Until(t, fmt.Sprint(n, " sessions are in Redis"), func() bool {
 		keys = scan(t, w.raw, "rolebridge:session:")
 		return len(keys) == n && len(scan(t, w.raw, "rolebridge:lease:")) == 0
 	})
 	return keys
-}
-
-// eventually waits for something outside of the process.
-func (*redisWorld) eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	if err := process.Wait(ctx, ok); err != nil {
-		t.Fatalf("after two minutes it is not so that %s", what)
-	}
 }
 
 // How long callers wait is measured in simulated time and by `make bench`: a busy machine may make them late here.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 )
 
 // soon fails the test when done is not closed within a bound that no healthy run comes near.
@@ -49,11 +49,7 @@ func TestATokenIsFoundWhileTheTableIsBusy(t *testing.T) {
 				return true
 			}
 		}
-		for deadline := time.Now().Add(20 * time.Second); !waitsForWriter(); {
-			if time.Now().After(deadline) {
-				t.Fatal("no record waits for the walk to end: the test shows nothing")
-			}
-		}
+		polltest.Until(t, "a record waits for the walk to end", waitsForWriter)
 		found := make(chan struct{})
 		go func() {
 			defer close(found)
@@ -86,16 +82,6 @@ func TestABindingShowsItsOrganizationAsItIsNow(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *stateLog) {
 		l.write(kgo.TryCommit, l.integration(1, 1, "aa"))
 		table := l.table()
-		wait := func(what string, ok func(events.Binding, bool) bool) {
-			t.Helper()
-			for deadline := time.Now().Add(20 * time.Second); !ok(table.Binding("cspi-00001", "lcc-1")); {
-				if time.Now().After(deadline) {
-					b, found := table.Binding("cspi-00001", "lcc-1")
-					t.Fatalf("after 20 s: %s: got %+v, %v", what, b, found)
-				}
-				<-time.After(time.Millisecond)
-			}
-		}
 		for _, h := range table.Holders("aa") {
 			if b, ok := h.Binding(); ok {
 				t.Errorf("a binding without its organization was found: %+v", b)
@@ -106,7 +92,10 @@ func TestABindingShowsItsOrganizationAsItIsNow(t *testing.T) {
 		}
 		for v := range int64(2) {
 			l.write(kgo.TryCommit, l.must(l.topics.OrganizationRecord(integration.Organization{ID: "org-1", Version: v + 1})))
-			wait("the organization's new version", func(b events.Binding, ok bool) bool { return ok && b.Organization.Version == v+1 })
+			polltest.Until(t, "the binding shows the organization's new version", func() bool {
+				b, ok := table.Binding("cspi-00001", "lcc-1")
+				return ok && b.Organization.Version == v+1
+			})
 		}
 	})
 }

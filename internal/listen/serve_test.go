@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rolebridge/rolebridge/internal/listen"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -120,16 +121,6 @@ func say(t *testing.T, c net.Conn, text string) string {
 		t.Fatalf("neither an answer nor an end within %s", bound)
 	}
 	return strings.TrimSpace(line)
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(bound); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("after %s it is not so that %s", bound, what)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
 }
 
 const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -285,7 +276,7 @@ func TestAConnectionThatEndsMakesRoomForItsSource(t *testing.T) {
 			t.Fatalf("connection %d: got %q", n, got)
 		}
 		_ = c.Close()
-		eventually(t, "the connection is not counted any more", func() bool { return s.metric(t, "rolebridge_listener_connections") == 0 })
+		polltest.Until(t, "the connection is not counted any more", func() bool { return s.metric(t, "rolebridge_listener_connections") == 0 })
 	}
 }
 
@@ -320,7 +311,7 @@ func TestAPanicIsAnAnswerAndShowsNoSecret(t *testing.T) {
 		if got != "HTTP/1.1 500 Internal Server Error" {
 			t.Errorf("%s: got %q, want 500", path, got)
 		}
-		eventually(t, "the log names the panic "+want, func() bool {
+		polltest.Until(t, "the log names the panic "+want, func() bool {
 			return strings.Contains(s.log.String(), want)
 		})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/internal/certtest"
 	"github.com/rolebridge/rolebridge/internal/listen"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 )
 
 // withTLS are settings with the files of a certificate.
@@ -56,7 +57,7 @@ func TestACertificateIsReplacedWithoutARestart(t *testing.T) {
 	}
 	second := authority.Server(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(48 * time.Hour) })
 	files := certtest.Write(t, dir, second)
-	eventually(t, "the new certificate is shown", func() bool { return shown() == second.Leaf.SerialNumber.String() })
+	polltest.Until(t, "the new certificate is shown", func() bool { return shown() == second.Leaf.SerialNumber.String() })
 	if got := s.metric(t, "rolebridge_listener_certificate_expiry_timestamp_seconds"); got != float64(second.Leaf.NotAfter.Unix()) {
 		t.Errorf("the metric says it expires at %v, want %d", got, second.Leaf.NotAfter.Unix())
 	}
@@ -68,13 +69,13 @@ func TestACertificateIsReplacedWithoutARestart(t *testing.T) {
 	} {
 		before := s.metric(t, "rolebridge_listener_reloads_total")
 		spoil()
-		eventually(t, what+" is told", func() bool { return s.metric(t, "rolebridge_listener_reloads_total") > before })
+		polltest.Until(t, what+" is told", func() bool { return s.metric(t, "rolebridge_listener_reloads_total") > before })
 		if got := shown(); got != second.Leaf.SerialNumber.String() {
 			t.Errorf("after %s it shows certificate %s, want that it stays", what, got)
 		}
 		second = authority.Server(t)
 		certtest.Write(t, dir, second)
-		eventually(t, "a good certificate is shown again", func() bool { return shown() == second.Leaf.SerialNumber.String() })
+		polltest.Until(t, "a good certificate is shown again", func() bool { return shown() == second.Leaf.SerialNumber.String() })
 	}
 	if strings.Contains(s.log.String(), "PRIVATE KEY") {
 		t.Error("the log shows a key")

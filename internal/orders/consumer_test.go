@@ -23,6 +23,7 @@ import (
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/orders"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 	"github.com/rolebridge/rolebridge/internal/testenv"
 )
 
@@ -275,35 +276,23 @@ func (w *worker) count(outcome string) int {
 	return -1
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(30 * time.Second)
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("within 30 s it was never so: %s", what)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
 func TestOnlyTheLatestOrderOfAnIntegrationIsHandled(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		w := b.start("a", nil, "cspi-a/1")
 		b.send(b.order(1, "cspi-a", 1, soon()))
-		eventually(t, "the first order runs", func() bool { return len(w.handled()) == 1 })
+		polltest.Until(t, "the first order runs", func() bool { return len(w.handled()) == 1 })
 		for attempt := int64(2); attempt <= 5; attempt++ {
 			b.send(b.order(1, "cspi-a", attempt, soon()))
 		}
 		b.send(b.order(1, "cspi-b", 1, soon()))
-		eventually(t, "three orders are superseded, the other integration has its turn", func() bool {
+		polltest.Until(t, "three orders are superseded, the other integration has its turn", func() bool {
 			return w.count("superseded") == 3 && slices.Contains(w.handled(), "cspi-b/1")
 		})
 		if got := b.committed(1); got != 0 {
 			t.Errorf("offset %d is committed while the first record is not done", got)
 		}
 		w.gates["cspi-a/1"] <- nil
-		eventually(t, "all six records are committed", func() bool { return b.committed(1) == 6 })
+		polltest.Until(t, "all six records are committed", func() bool { return b.committed(1) == 6 })
 		if got, want := w.handled(), []string{"cspi-a/1", "cspi-b/1", "cspi-a/5"}; !slices.Equal(got, want) {
 			t.Errorf("handled %v, want %v", got, want)
 		}
@@ -333,7 +322,7 @@ func TestWhatCannotBeReadIsADeadLetterAndThePartitionGoesOn(t *testing.T) {
 		other.Partition = 2
 		garbage := &kgo.Record{Topic: b.topics.Events(), Partition: 2, Value: []byte("\xff\x00 not an event")}
 		b.send(garbage, outside, nobody, other, b.order(2, "cspi-late", 1, time.Now().Add(-time.Hour)), b.order(2, "cspi-a", 2, soon()))
-		eventually(t, "all six records are committed", func() bool { return b.committed(2) == 6 })
+		polltest.Until(t, "all six records are committed", func() bool { return b.committed(2) == 6 })
 		for outcome, want := range map[string]int{"dead_letter": 3, "skipped": 1, "expired": 1, "answered": 1} {
 			if got := w.count(outcome); got != want {
 				t.Errorf("%s: %d records, want %d", outcome, got, want)
@@ -370,7 +359,7 @@ func TestConcurrencyIsBoundedAndPollingWaitsForRoom(t *testing.T) {
 			records = append(records, b.order(int32(n)%partitions, integration.ID(fmt.Sprintf("cspi-%03d", n)), 1, soon()))
 		}
 		b.send(records...)
-		eventually(t, "200 answers", func() bool { return w.count("answered") == 200 })
+		polltest.Until(t, "200 answers", func() bool { return w.count("answered") == 200 })
 		if w.most > 3 {
 			t.Errorf("%d orders ran at once, want at most 3", w.most)
 		}
@@ -384,7 +373,7 @@ func TestAStopFinishesWhatRunsAndLeavesTheRest(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		w := b.start("a", func(c *orders.Config) { c.Concurrency, c.StopBudget = 2, time.Second }, "cspi-quick/1", "cspi-stuck/1")
 		b.send(b.order(0, "cspi-quick", 1, soon()), b.order(0, "cspi-stuck", 1, soon()), b.order(0, "cspi-third", 1, soon()))
-		eventually(t, "two orders run", func() bool { return len(w.handled()) == 2 })
+		polltest.Until(t, "two orders run", func() bool { return len(w.handled()) == 2 })
 		stopped := make(chan error, 1)
 		go func() { stopped <- w.stop() }()
 		w.gates["cspi-quick/1"] <- nil
@@ -398,7 +387,7 @@ func TestAStopFinishesWhatRunsAndLeavesTheRest(t *testing.T) {
 			t.Errorf("committed offset %d, want 1: the second record is not done", got)
 		}
 		next := b.start("a", nil)
-		eventually(t, "the rest is answered", func() bool { return len(b.results()) == 3 })
+		polltest.Until(t, "the rest is answered", func() bool { return len(b.results()) == 3 })
 		if got := next.handled(); slices.Contains(got, "cspi-quick/1") {
 			t.Errorf("handled again: %v", got)
 		}
@@ -409,9 +398,9 @@ func TestAnOrderWithoutAnAnswerDoesNotHoldThePartition(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		w := b.start("a", nil, "cspi-a/1")
 		b.send(b.order(0, "cspi-a", 1, soon()), b.order(0, "cspi-b", 1, soon()))
-		eventually(t, "both run", func() bool { return len(w.handled()) == 2 })
+		polltest.Until(t, "both run", func() bool { return len(w.handled()) == 2 })
 		w.gates["cspi-a/1"] <- errors.New("out of luck")
-		eventually(t, "both are committed", func() bool { return b.committed(0) == 2 })
+		polltest.Until(t, "both are committed", func() bool { return b.committed(0) == 2 })
 		if got := w.count("failed"); got != 1 {
 			t.Errorf("%d failed, want 1", got)
 		}
@@ -436,17 +425,17 @@ func TestAPartitionThatGoesAwayTakesItsWaitingOrdersAndItsSeriesAlong(t *testing
 			}
 			return n
 		}
-		eventually(t, "the first worker has all partitions", func() bool { return lags(first) == partitions })
+		polltest.Until(t, "the first worker has all partitions", func() bool { return lags(first) == partitions })
 		second := b.start("b", nil)
-		eventually(t, "the second worker has half of them", func() bool { return lags(first) == partitions/2 && lags(second) == partitions/2 })
+		polltest.Until(t, "the second worker has half of them", func() bool { return lags(first) == partitions/2 && lags(second) == partitions/2 })
 		if got := first.count("released"); got < 3 {
 			t.Errorf("%d waiting orders were released, want those of two partitions", got)
 		}
 		for _, gate := range first.gates {
 			gate <- nil
 		}
-		eventually(t, "all orders are answered", func() bool { return len(slices.Compact(b.results())) == 2*partitions })
-		eventually(t, "all offsets are committed", func() bool {
+		polltest.Until(t, "all orders are answered", func() bool { return len(slices.Compact(b.results())) == 2*partitions })
+		polltest.Until(t, "all offsets are committed", func() bool {
 			for p := range int32(partitions) {
 				if b.committed(p) != 2 {
 					return false
@@ -472,7 +461,7 @@ func TestAKilledWorkersOrdersAreAnsweredByTheNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.send(records...)
-	eventually(t, "the victim has answered some", func() bool { return len(b.results()) >= 20 })
+	polltest.Until(t, "the victim has answered some", func() bool { return len(b.results()) >= 20 })
 	if err := victim.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -483,7 +472,7 @@ func TestAKilledWorkersOrdersAreAnsweredByTheNext(t *testing.T) {
 	}
 	begin := time.Now()
 	next := b.start("victim", nil)
-	eventually(t, "every order is answered", func() bool { return len(slices.Compact(b.results())) == n })
+	polltest.Until(t, "every order is answered", func() bool { return len(slices.Compact(b.results())) == n })
 	again := len(b.results()) - n
 	t.Logf("killed after %d of %d answers; the rest came within %s; %d were given twice", before, n, time.Since(begin).Round(10*time.Millisecond), again)
 	if handled := len(next.handled()); handled < n-before {
@@ -497,7 +486,7 @@ func TestAKilledBrokerIsSatOut(t *testing.T) {
 	b := newBench(t, testenv.Prefix(t), kafka.Brokers()...)
 	w := b.start("a", nil, "cspi-during/1")
 	b.send(b.order(0, "cspi-before", 1, soon()), b.order(1, "cspi-during", 1, soon()))
-	eventually(t, "one order is answered, one runs", func() bool { return w.count("answered") == 1 && len(w.handled()) == 2 })
+	polltest.Until(t, "one order is answered, one runs", func() bool { return w.count("answered") == 1 && len(w.handled()) == 2 })
 	if err := kafka.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -505,8 +494,8 @@ func TestAKilledBrokerIsSatOut(t *testing.T) {
 	if err := kafka.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the result is written after all", func() bool { return slices.Contains(b.results(), "cspi-during/1") })
+	polltest.Until(t, "the result is written after all", func() bool { return slices.Contains(b.results(), "cspi-during/1") })
 	close(w.gates["cspi-during/1"]) // the order may have come again: its offset was perhaps not committed in time
 	b.send(b.order(2, "cspi-after", 1, soon()))
-	eventually(t, "orders come again", func() bool { return slices.Contains(b.results(), "cspi-after/1") })
+	polltest.Until(t, "orders come again", func() bool { return slices.Contains(b.results(), "cspi-after/1") })
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 	"github.com/rolebridge/rolebridge/internal/testenv"
 	"github.com/rolebridge/rolebridge/workers/lifecycle"
 )
@@ -258,16 +259,10 @@ func TestACursorPastTheEndOfItsTopicStopsTheWorker(t *testing.T) {
 	if _, err := in.admin.DeleteTopics(t.Context(), in.topics.Commands()); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(time.Minute)
-	for { // deletion is asynchronous
-		if done, err := events.Apply(t.Context(), in.admin, in.topics, 1); err == nil && len(done.Created) == 1 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the topic could not be made anew")
-		}
-		<-time.After(100 * time.Millisecond)
-	}
+	polltest.Until(t, "the topic is made anew", func() bool { // deletion is asynchronous
+		done, err := events.Apply(t.Context(), in.admin, in.topics, 1)
+		return err == nil && len(done.Created) == 1
+	})
 	c := lifecycle.Defaults()
 	c.Topics, c.Client, c.Group, c.Instance = in.topics, []kgo.Opt{in.seeds}, in.group, "a"
 	w, err := lifecycle.New(c, in.codec, slog.New(slog.DiscardHandler), prometheus.NewRegistry())

@@ -23,6 +23,7 @@ import (
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/orders"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 	"github.com/rolebridge/rolebridge/workers/trust"
 )
 
@@ -208,25 +209,17 @@ func TestEveryProofHasConnectionsOfItsOwn(t *testing.T) {
 	p := newProver(t, server.client(t), prometheus.NewRegistry())
 	for n := 1; n <= 3; n++ {
 		prove(t, p, claim())
-		deadline := time.After(10 * time.Second)
-		for {
+		polltest.Until(t, fmt.Sprintf("after %d proofs there was one connection each, and all are closed", n), func() bool {
 			server.mu.Lock()
-			all, closed := len(server.conns), 0
+			defer server.mu.Unlock()
+			closed := 0
 			for _, state := range server.conns {
 				if state == http.StateClosed {
 					closed++
 				}
 			}
-			server.mu.Unlock()
-			if all == n && closed == n {
-				break
-			}
-			select {
-			case <-deadline:
-				t.Fatalf("after %d proofs: %d connections, %d closed, want one each, all closed", n, all, closed)
-			case <-time.After(5 * time.Millisecond):
-			}
-		}
+			return len(server.conns) == n && closed == n
+		})
 	}
 }
 

@@ -24,7 +24,29 @@ import (
 	"github.com/rolebridge/rolebridge/internal/certtest"
 	"github.com/rolebridge/rolebridge/internal/config"
 	"github.com/rolebridge/rolebridge/internal/listen"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 )
+
+// onKafka gives a process a cluster of its own, with its topics.
+func onKafka(t *testing.T) func(*app.Config) {
+	t.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	return func(c *app.Config) {
+		c.Kafka.Brokers, c.Topics.Partitions, c.Lifecycle.Fresh = cluster.ListenAddrs(), 2, true
+		cl, err := kgo.NewClient(kgo.SeedBrokers(c.Kafka.Brokers...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		if _, err := events.Apply(t.Context(), kadm.NewClient(cl), c.Topics.Names(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 // everything is a process of all roles that touches no network.
 func everything(t *testing.T, changes ...func(*app.Config)) *app.App {
@@ -156,23 +178,7 @@ func TestRolesAreReadFromTheirNames(t *testing.T) {
 }
 
 func TestAStopIsNotReadyFirstAndProbesLast(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	a := everything(t, func(c *app.Config) {
-		c.Kafka.Brokers, c.Topics.Partitions, c.Redis.Address = cluster.ListenAddrs(), 2, ""
-		c.NotReadyFor, c.Lifecycle.Fresh = time.Second, true
-		cl, err := kgo.NewClient(kgo.SeedBrokers(c.Kafka.Brokers...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cl.Close()
-		if _, err := events.Apply(t.Context(), kadm.NewClient(cl), c.Topics.Names(), 1); err != nil {
-			t.Fatal(err)
-		}
-	})
+	a := everything(t, onKafka(t), func(c *app.Config) { c.Redis.Address, c.NotReadyFor = "", 5*time.Second })
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	done := make(chan error, 1)
@@ -189,18 +195,9 @@ func TestAStopIsNotReadyFirstAndProbesLast(t *testing.T) {
 		defer func() { _ = resp.Body.Close() }()
 		return resp.StatusCode
 	}
-	within := func(what string, ok func() bool) {
-		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); !ok(); {
-			if time.Now().After(deadline) {
-				t.Fatalf("after 30 s it is not so that %s", what)
-			}
-			<-time.After(10 * time.Millisecond)
-		}
-	}
-	within("the process is ready", func() bool { return status("telemetry", "/readyz") == http.StatusOK })
+	polltest.Until(t, "the process is ready", func() bool { return status("telemetry", "/readyz") == http.StatusOK })
 	stop()
-	within("/readyz says no", func() bool { return status("telemetry", "/readyz") == http.StatusServiceUnavailable })
+	polltest.Until(t, "/readyz says no", func() bool { return status("telemetry", "/readyz") == http.StatusServiceUnavailable })
 	if got := status("broker", creds.Path); got != http.StatusUnauthorized {
 		t.Errorf("the broker answers %d right after the stop began, want that it still serves", got)
 	}

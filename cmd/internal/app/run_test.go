@@ -250,17 +250,6 @@ func (r *run) client(certs ...tls.Certificate) *http.Client {
 	}}
 }
 
-// until waits, for two minutes at most.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("after two minutes it is not so that %s", what)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-}
-
 // get asks, and returns status and body; 0 when there is no answer.
 func (r *run) get(t *testing.T, c *http.Client, address string, header http.Header) (int, []byte) {
 	t.Helper()

@@ -33,6 +33,7 @@ import (
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/certtest"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 	"github.com/rolebridge/rolebridge/internal/secret/secrettest"
 	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
@@ -51,7 +52,7 @@ func (r *run) live(t *testing.T) {
 			Source: "/test", ID: "found", Organization: "acme", Actor: "platform:test", Time: time.Now(), Ask: integration.CreateOrganization{Admin: "u-admin"},
 		})
 	})
-	until(t, "the organization is there", func() bool { _, err := r.api.List(t.Context(), "env-1", ""); return err == nil })
+	polltest.Until(t, "the organization is there", func() bool { _, err := r.api.List(t.Context(), "env-1", ""); return err == nil })
 	theirs := iam.NewFromConfig(sdk.Config{Region: "us-east-1", BaseEndpoint: &r.aws, Credentials: r.customer.Root})
 	_, err := theirs.CreateRole(t.Context(), &iam.CreateRoleInput{
 		RoleName: sdk.String("orders"), AssumeRolePolicyDocument: sdk.String(string(policy.FirstTrust().JSON())),
@@ -70,7 +71,7 @@ func (r *run) live(t *testing.T) {
 		RoleName: sdk.String("orders"), PolicyDocument: sdk.String(string(policies.FinalTrust)),
 	})
 	must(err)
-	until(t, "trust is valid", func() bool {
+	polltest.Until(t, "trust is valid", func() bool {
 		v, err := r.api.Validate(t.Context(), made.ID, 10*time.Second)
 		return err == nil && v.Credentials.Allowed
 	})
@@ -116,7 +117,7 @@ func (r *run) session(t *testing.T, who string, c *http.Client, address, authori
 	}
 	var status int
 	var text []byte
-	until(t, who+" gets a session", func() bool {
+	polltest.Until(t, who+" gets a session", func() bool {
 		status, text = r.get(t, c, address, h)
 		return status != http.StatusServiceUnavailable && status != 0
 	})
@@ -252,7 +253,7 @@ func (r *run) spoil(t *testing.T) {
 	t.Helper()
 	logged := func(words string) {
 		t.Helper()
-		until(t, "the log says "+words, func() bool { return bytes.Contains(r.log.Bytes(), []byte(words)) })
+		polltest.Until(t, "the log says "+words, func() bool { return bytes.Contains(r.log.Bytes(), []byte(words)) })
 	}
 	for name, words := range map[string]string{"tls.key": "certificate not reloaded", "keyset.json": "keyset refused", "authorities.pem": "trust bundles not reloaded"} {
 		text := certtest.ReadFile(t, filepath.Join(r.dir, name))
