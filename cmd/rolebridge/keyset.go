@@ -21,105 +21,7 @@ import (
 // keysetCommand makes the keyset that seals sessions in Redis, and changes its keys.
 func keysetCommand() *cobra.Command {
 	var in keysetFlags
-	cmd := group("keyset", "The keyset that seals sessions in Redis",
-		&cobra.Command{
-			Use:   "create <file>",
-			Short: "Write a new keyset to a file that only its owner can read",
-			Long: `Write a new keyset (tink, AES-256-GCM) to a file that only its owner can read. Every broker needs the same file, in
-broker.keyset_file. Losing it loses no data: brokers begin with a cold cache.`,
-			Example: "  rolebridge keyset create /etc/rolebridge/keyset.json\n" +
-				"  rolebridge keyset create /etc/rolebridge/keyset.json --kms arn:aws:kms:eu-central-1:111122223333:alias/rolebridge",
-			Args: exactly(1),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) error { return f.Create(ctx) })
-				if errors.Is(err, fs.ErrExist) {
-					return &exit{integration.CodeExists.Answer().Exit, fmt.Errorf("%s exists; a keyset is never overwritten", args[0])}
-				}
-				if err != nil {
-					return err
-				}
-				if in.kms != "" {
-					return say(cmd, "%s holds a new keyset; every broker needs it in broker.keyset_file, and in broker.keyset_kms:\n  %s", args[0], in.kms)
-				}
-				return say(cmd, "%s holds a new keyset; every broker needs it in broker.keyset_file.", args[0])
-			},
-		},
-		&cobra.Command{
-			Use:     "list <file>",
-			Short:   "List the ids of the keys",
-			Example: "  rolebridge keyset list /etc/rolebridge/keyset.json",
-			Args:    exactly(1),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				var keys []creds.KeysetKey
-				err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) (err error) {
-					keys, err = f.Keys(ctx)
-					return err
-				})
-				if err != nil {
-					return err
-				}
-				for _, k := range keys {
-					does := "opens"
-					if k.Primary {
-						does = "seals and opens"
-					}
-					if err := say(cmd, "%d %s", k.ID, does); err != nil {
-						return err
-					}
-				}
-				return nil
-			},
-		},
-		&cobra.Command{
-			Use:     "add <file>",
-			Short:   "Add a key, which opens and does not seal yet",
-			Example: "  rolebridge keyset add /etc/rolebridge/keyset.json",
-			Args:    exactly(1),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				var id uint32
-				err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) (err error) {
-					id, err = f.Add(ctx)
-					return err
-				})
-				if err != nil {
-					return err
-				}
-				return say(cmd, "%d was added. Give the file to every broker, wait until each has logged \"keyset loaded\", and then:\n"+
-					"  rolebridge keyset promote %s %d%s", id, args[0], id, in.again())
-			},
-		},
-		&cobra.Command{
-			Use:     "promote <file> <key>",
-			Short:   "Let a key seal from now on",
-			Example: "  rolebridge keyset promote /etc/rolebridge/keyset.json 1462810937",
-			Args:    exactly(2),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return withKey(args[1], func(id uint32) error {
-					err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) error { return f.Promote(ctx, id) })
-					if err != nil {
-						return err
-					}
-					return say(cmd, "%d seals from now on. Give the file to every broker; an hour later the keys before it can be removed:\n"+
-						"  rolebridge keyset remove %s <key>%s", id, args[0], in.again())
-				})
-			},
-		},
-		&cobra.Command{
-			Use:     "remove <file> <key>",
-			Short:   "Remove a key that does not seal any more",
-			Example: "  rolebridge keyset remove /etc/rolebridge/keyset.json 305441741",
-			Args:    exactly(2),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return withKey(args[1], func(id uint32) error {
-					err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) error { return f.Remove(ctx, id) })
-					if err != nil {
-						return err
-					}
-					return say(cmd, "%d was removed. What it sealed does not open any more.", id)
-				})
-			},
-		},
-	)
+	cmd := group("keyset", "The keyset that seals sessions in Redis", in.create(), in.list(), in.addKey(), in.promote(), in.remove())
 	cmd.Long = `The keyset that seals sessions in Redis. Brokers look at their file every 10 s and need no restart. To rotate its keys,
 take these steps, and give the file to every broker after each:
   1. keyset add       every broker can open what the new key will seal
@@ -128,6 +30,118 @@ take these steps, and give the file to every broker after each:
 With --kms the file holds the keyset encrypted by a key of AWS KMS, and every verb needs the same --kms.`
 	in.add(cmd)
 	return cmd
+}
+
+func (in *keysetFlags) create() *cobra.Command {
+	return &cobra.Command{
+		Use:   "create <file>",
+		Short: "Write a new keyset to a file that only its owner can read",
+		Long: `Write a new keyset (tink, AES-256-GCM) to a file that only its owner can read. Every broker needs the same file, in
+broker.keyset_file. Losing it loses no data: brokers begin with a cold cache.`,
+		Example: "  rolebridge keyset create /etc/rolebridge/keyset.json\n" +
+			"  rolebridge keyset create /etc/rolebridge/keyset.json --kms arn:aws:kms:eu-central-1:111122223333:alias/rolebridge",
+		Args: exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) error { return f.Create(ctx) })
+			if errors.Is(err, fs.ErrExist) {
+				return &exit{integration.CodeExists.Answer().Exit, fmt.Errorf("%s exists; a keyset is never overwritten", args[0])}
+			}
+			if err != nil {
+				return err
+			}
+			if in.kms != "" {
+				return say(cmd, "%s holds a new keyset; every broker needs it in broker.keyset_file, and in broker.keyset_kms:\n  %s", args[0], in.kms)
+			}
+			return say(cmd, "%s holds a new keyset; every broker needs it in broker.keyset_file.", args[0])
+		},
+	}
+}
+
+func (in *keysetFlags) list() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list <file>",
+		Short:   "List the ids of the keys",
+		Example: "  rolebridge keyset list /etc/rolebridge/keyset.json",
+		Args:    exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var keys []creds.KeysetKey
+			err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) (err error) {
+				keys, err = f.Keys(ctx)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			for _, k := range keys {
+				does := "opens"
+				if k.Primary {
+					does = "seals and opens"
+				}
+				if err := say(cmd, "%d %s", k.ID, does); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func (in *keysetFlags) addKey() *cobra.Command {
+	return &cobra.Command{
+		Use:     "add <file>",
+		Short:   "Add a key, which opens and does not seal yet",
+		Example: "  rolebridge keyset add /etc/rolebridge/keyset.json",
+		Args:    exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var id uint32
+			err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) (err error) {
+				id, err = f.Add(ctx)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return say(cmd, "%d was added. Give the file to every broker, wait until each has logged \"keyset loaded\", and then:\n"+
+				"  rolebridge keyset promote %s %d%s", id, args[0], id, in.again())
+		},
+	}
+}
+
+func (in *keysetFlags) promote() *cobra.Command {
+	return &cobra.Command{
+		Use:     "promote <file> <key>",
+		Short:   "Let a key seal from now on",
+		Example: "  rolebridge keyset promote /etc/rolebridge/keyset.json 1462810937",
+		Args:    exactly(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withKey(args[1], func(id uint32) error {
+				err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) error { return f.Promote(ctx, id) })
+				if err != nil {
+					return err
+				}
+				return say(cmd, "%d seals from now on. Give the file to every broker; an hour later the keys before it can be removed:\n"+
+					"  rolebridge keyset remove %s <key>%s", id, args[0], in.again())
+			})
+		},
+	}
+}
+
+func (in *keysetFlags) remove() *cobra.Command {
+	return &cobra.Command{
+		Use:     "remove <file> <key>",
+		Short:   "Remove a key that does not seal any more",
+		Example: "  rolebridge keyset remove /etc/rolebridge/keyset.json 305441741",
+		Args:    exactly(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withKey(args[1], func(id uint32) error {
+				err := in.with(cmd, args[0], func(ctx context.Context, f creds.KeysetFile) error { return f.Remove(ctx, id) })
+				if err != nil {
+					return err
+				}
+				return say(cmd, "%d was removed. What it sealed does not open any more.", id)
+			})
+		},
+	}
 }
 
 func withKey(text string, do func(uint32) error) error {
@@ -141,28 +155,28 @@ func withKey(text string, do func(uint32) error) error {
 // keysetFlags say with which key of KMS a keyset is encrypted, and where KMS is.
 type keysetFlags struct{ kms, config string }
 
-func (k *keysetFlags) add(c *cobra.Command) {
-	c.PersistentFlags().StringVar(&k.kms, "kms", "", "ARN of the AWS KMS key that encrypts the keyset; empty: it stands in the file in the clear")
-	c.PersistentFlags().StringVarP(&k.config, "config", "c", "", "YAML file with settings, of which --kms takes those under aws")
+func (in *keysetFlags) add(c *cobra.Command) {
+	c.PersistentFlags().StringVar(&in.kms, "kms", "", "ARN of the AWS KMS key that encrypts the keyset; empty: it stands in the file in the clear")
+	c.PersistentFlags().StringVarP(&in.config, "config", "c", "", "YAML file with settings, of which --kms takes those under aws")
 }
 
 // again is what the next command line needs, too.
-func (k *keysetFlags) again() string {
-	if k.kms == "" {
+func (in *keysetFlags) again() string {
+	if in.kms == "" {
 		return ""
 	}
-	return " --kms " + k.kms
+	return " --kms " + in.kms
 }
 
 // with does something with the keyset of a file. KMS is asked with the SDK's default chain of credentials.
-func (k *keysetFlags) with(cmd *cobra.Command, path string, do func(context.Context, creds.KeysetFile) error) error {
+func (in *keysetFlags) with(cmd *cobra.Command, path string, do func(context.Context, creds.KeysetFile) error) error {
 	file := creds.KeysetFile{Path: path}
-	if k.kms != "" {
-		if _, err := aws.ParseKMSKey(k.kms); err != nil {
+	if in.kms != "" {
+		if _, err := aws.ParseKMSKey(in.kms); err != nil {
 			return usage(fmt.Errorf("--kms: %w", err))
 		}
 		settings := app.Defaults()
-		if err := config.Load(k.config, os.Environ(), &settings); err != nil {
+		if err := config.Load(in.config, os.Environ(), &settings); err != nil {
 			return usage(err)
 		}
 		client, err := aws.New(cmd.Context(), aws.Config{Region: settings.AWS.Region, Endpoint: settings.AWS.Endpoint})
@@ -170,7 +184,7 @@ func (k *keysetFlags) with(cmd *cobra.Command, path string, do func(context.Cont
 			return usage(err)
 		}
 		defer client.Close()
-		if file.KMS, err = client.KMS(cmd.Context(), k.kms); err != nil {
+		if file.KMS, err = client.KMS(cmd.Context(), in.kms); err != nil {
 			return usage(err)
 		}
 	}
