@@ -62,13 +62,8 @@ func TestAnEncryptedKeysetIsSharedAndRotatedLikeOneInTheClear(t *testing.T) {
 	}
 
 	one, two := watch(t, file, w.log), watch(t, file, w.log)
-	read := func(by watched) string {
-		t.Helper()
-		w.sealer = by.sealer
-		return mustSession(t, w.replica(t), w.token).AccessKeyID
-	}
-	before := read(one)
-	if got := read(two); got != before {
+	before := w.readBy(t, one)
+	if got := w.readBy(t, two); got != before {
 		t.Error("two brokers with the same encrypted keyset share no session")
 	}
 	asked := k.Taken.Load()

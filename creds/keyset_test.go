@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 )
 
 // watched is a sealer that follows a file, looked at when the test says so.
@@ -32,6 +33,13 @@ func watch(t *testing.T, f creds.KeysetFile, log *lines) watched {
 	return watched{w, s, reg}
 }
 
+// readBy returns the session that a new broker with this keyset hands out.
+func (w *redisWorld) readBy(t *testing.T, by watched) (accessKeyID string) {
+	t.Helper()
+	w.sealer = by.sealer
+	return mustSession(t, w.replica(t), w.token).AccessKeyID
+}
+
 func TestAKeysetIsRotatedWhileBrokersRun(t *testing.T) {
 	w := newRedisWorld(t)
 	file := creds.KeysetFile{Path: filepath.Join(t.TempDir(), "keyset")}
@@ -46,12 +54,7 @@ func TestAKeysetIsRotatedWhileBrokersRun(t *testing.T) {
 	must(t, err)
 	old := keys[0].ID
 	one, two := watch(t, file, w.log), watch(t, file, w.log)
-	read := func(by watched) string {
-		t.Helper()
-		w.sealer = by.sealer
-		return mustSession(t, w.replica(t), w.token).AccessKeyID
-	}
-	before := read(one)
+	before := w.readBy(t, one)
 	w.entries(t, 2)
 	w.sealedWith(t, "before", old, old)
 
@@ -59,19 +62,19 @@ func TestAKeysetIsRotatedWhileBrokersRun(t *testing.T) {
 	must(t, err)
 	one.Load(t.Context())
 	two.Load(t.Context())
-	if got := read(two); got != before {
+	if got := w.readBy(t, two); got != before {
 		t.Error("after a key was added: what was there does not open")
 	}
 	must(t, file.Promote(t.Context(), added))
 	one.Load(t.Context()) // two has the key, and does not know yet that it seals
-	if got := read(one); got != before {
+	if got := w.readBy(t, one); got != before {
 		t.Error("after a key was promoted: what the old one sealed does not open")
 	}
 	w.world.replica.Revoke(orders)
-	after := read(one)
+	after := w.readBy(t, one)
 	w.entries(t, 4)
 	w.sealedWith(t, "after the promotion", old, old, added, added)
-	if got := read(two); got != after {
+	if got := w.readBy(t, two); got != after {
 		t.Error("a replica that has the new key as a second one does not open what it sealed")
 	}
 
@@ -80,7 +83,7 @@ func TestAKeysetIsRotatedWhileBrokersRun(t *testing.T) {
 	}
 	must(t, file.Remove(t.Context(), old))
 	two.Load(t.Context())
-	if got := read(two); got != after {
+	if got := w.readBy(t, two); got != after {
 		t.Error("after the old key was removed: what the new one sealed does not open")
 	}
 	if keys, err := file.Keys(t.Context()); err != nil || len(keys) != 1 || keys[0] != (creds.KeysetKey{ID: added, Primary: true}) {
@@ -185,7 +188,7 @@ func TestALostKeysetIsAColdStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- lost.Run(ctx) }()
-	w.eventually(t, "the new keyset is loaded", func() bool { return w.log.with("keyset loaded") == 2 })
+	polltest.Until(t, "the new keyset is loaded", func() bool { return w.log.with("keyset loaded") == 2 })
 	cancel()
 	must(t, <-done)
 	w.world.replica.Revoke(orders)

@@ -15,7 +15,6 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/certtest"
-	"github.com/rolebridge/rolebridge/internal/listen"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -51,23 +50,8 @@ func TestFetchShowsWhatAWorkloadHas(t *testing.T) {
 	mustSession(t, b, w.token)
 	plain := httptest.NewServer(b.Handler())
 	t.Cleanup(plain.Close)
-	authority, dir := certtest.New(t, ""), t.TempDir()
-	files := certtest.Write(t, t.TempDir(), authority.Server(t))
-	settings := listen.Defaults()
-	settings.Listen, settings.TLS.CertFile, settings.TLS.KeyFile = "127.0.0.1:0", files.Cert, files.Key
-	l, err := listen.Open(t.Context(), "broker", settings, listen.WithClients(w.bundles))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- l.Serve(ctx, b.Handler(), time.Second) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	dir := t.TempDir()
+	base, authority := w.serveTLS(t, b)
 	client, ca := certtest.Write(t, dir, w.authority.Client(t, spiffeID)), filepath.Join(dir, "ca.pem")
 	certtest.WriteFile(t, ca, authority.PEM())
 	cert := creds.Caller{CertFile: client.Cert, KeyFile: client.Key, CAFile: ca, Integration: orders, Connector: sink}
@@ -76,8 +60,8 @@ func TestFetchShowsWhatAWorkloadHas(t *testing.T) {
 		as  creds.Caller
 	}{
 		"an issuer's token":            {plain.URL, creds.Caller{Token: secret.New(w.jwt(nil)), Integration: orders, Connector: sink}},
-		"an issuer's token over https": {l.URL(), creds.Caller{Token: secret.New(w.jwt(nil)), Integration: orders, Connector: sink, CAFile: ca}},
-		"a certificate":                {l.URL(), cert},
+		"an issuer's token over https": {base, creds.Caller{Token: secret.New(w.jwt(nil)), Integration: orders, Connector: sink, CAFile: ca}},
+		"a certificate":                {base, cert},
 	} {
 		if got, err := creds.Fetch(t.Context(), c.url+creds.Path+"?format=container", c.as); err != nil || !strings.Contains(string(got), "SessionToken") {
 			t.Errorf("%s: got %s, %v", what, got, err)
@@ -85,7 +69,7 @@ func TestFetchShowsWhatAWorkloadHas(t *testing.T) {
 	}
 	other := cert
 	other.Connector = "another"
-	_, err = creds.Fetch(t.Context(), l.URL()+creds.Path, other)
+	_, err := creds.Fetch(t.Context(), base+creds.Path, other)
 	wantCode(t, "a certificate of another binding", err, integration.CodeUnauthenticated)
 	for what, spoil := range map[string]func(*creds.Caller){
 		"no key":                  func(c *creds.Caller) { c.KeyFile = filepath.Join(dir, "none") },
@@ -94,7 +78,7 @@ func TestFetchShowsWhatAWorkloadHas(t *testing.T) {
 	} {
 		wrong := cert
 		spoil(&wrong)
-		if _, err := creds.Fetch(t.Context(), l.URL()+creds.Path, wrong); err == nil {
+		if _, err := creds.Fetch(t.Context(), base+creds.Path, wrong); err == nil {
 			t.Errorf("%s: no error", what)
 		}
 	}

@@ -36,6 +36,17 @@ func (w *world) exchanged() {
 	})
 }
 
+// exchangedWorld has a broker with a session of before the exchange.
+func exchangedWorld(t *testing.T) (w *world, b *creds.Broker, before cloud.Session) {
+	t.Helper()
+	w = newWorld(t)
+	b = w.broker(t)
+	before = mustSession(t, b, w.token)
+	w.accepts(externalID, nextID)
+	w.exchanged()
+	return w, b, before
+}
+
 func (w *world) rotationOver() {
 	w.replica.Change(orders, func(i *integration.Integration) { i.Rotation = nil })
 }
@@ -139,11 +150,7 @@ func TestAPlaceThatHasNotHeardOfTheNewExternalIDFailsNoRead(t *testing.T) {
 
 func TestARevocationDuringARotationCountsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		b := w.broker(t)
-		first := mustSession(t, b, w.token)
-		w.accepts(externalID, nextID)
-		w.exchanged()
+		w, b, first := exchangedWorld(t)
 		if s := mustSession(t, b, w.token); s != first {
 			t.Fatalf("the exchange made a session %s, want that of before", s.AccessKeyID)
 		}
@@ -165,11 +172,7 @@ func TestARevocationDuringARotationCountsAtOnce(t *testing.T) {
 
 func TestOnlyTheExternalIDMayDifferOfASessionThatIsTakenOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		b := w.broker(t)
-		first := mustSession(t, b, w.token)
-		w.accepts(externalID, nextID)
-		w.exchanged()
+		w, b, first := exchangedWorld(t)
 		w.replica.Change(orders, func(i *integration.Integration) { i.Trust.Tags = false })
 		if s := mustSession(t, b, w.token); s == first {
 			t.Error("a session with tags was handed out for one without")

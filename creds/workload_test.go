@@ -346,10 +346,10 @@ func TestABindingIsNamedOnceAndWhole(t *testing.T) {
 	}
 }
 
-// overTLS serves a broker on a real listener, and asks it with a client's certificate.
-func (w *workloads) overTLS(t *testing.T, b *creds.Broker) func(*testing.T, ...tls.Certificate) (*http.Response, error) {
+// serveTLS serves a broker on a real listener, whose certificate is the authority's.
+func (w *workloads) serveTLS(t *testing.T, b *creds.Broker) (base string, authority *certtest.Authority) {
 	t.Helper()
-	authority := certtest.New(t, "")
+	authority = certtest.New(t, "")
 	files := certtest.Write(t, t.TempDir(), authority.Server(t))
 	settings := listen.Defaults()
 	settings.Listen, settings.TLS.CertFile, settings.TLS.KeyFile = "127.0.0.1:0", files.Cert, files.Key
@@ -366,6 +366,13 @@ func (w *workloads) overTLS(t *testing.T, b *creds.Broker) func(*testing.T, ...t
 			t.Error(err)
 		}
 	})
+	return l.URL(), authority
+}
+
+// overTLS serves a broker on a real listener, and asks it with a client's certificate.
+func (w *workloads) overTLS(t *testing.T, b *creds.Broker) func(*testing.T, ...tls.Certificate) (*http.Response, error) {
+	t.Helper()
+	base, authority := w.serveTLS(t, b)
 	return func(t *testing.T, certs ...tls.Certificate) (*http.Response, error) {
 		t.Helper()
 		transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
@@ -379,7 +386,7 @@ func (w *workloads) overTLS(t *testing.T, b *creds.Broker) func(*testing.T, ...t
 			},
 		}}
 		defer transport.CloseIdleConnections()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.URL()+named(orders, sink), nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+named(orders, sink), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -312,20 +312,34 @@ func (w *world) play(commands []command, garbage int) (repeated int) {
 	return repeated
 }
 
-func TestEveryCommandHasOneAnswerWhileDecidersAreKilled(t *testing.T) {
-	w := newWorld(t)
+// deciders starts two deciders, which share the partitions, and a worker.
+func (w *world) deciders() []*process {
+	w.t.Helper()
 	w.start("worker", "mapping,trust")
 	deciders := []*process{w.start("decider-a", "lifecycle"), w.start("decider-b", "lifecycle")}
 	for _, d := range deciders {
 		d.ready()
 	}
-	first := founding()
+	return deciders
+}
+
+// found makes the organizations, and returns the commands that did.
+func (w *world) found() []command {
+	w.t.Helper()
+	commands := founding()
 	p := w.producer()
-	for _, c := range first {
+	for _, c := range commands {
 		p.send(c)
 	}
 	p.finish()
-	w.answered(time.Minute, first)
+	w.answered(time.Minute, commands)
+	return commands
+}
+
+func TestEveryCommandHasOneAnswerWhileDecidersAreKilled(t *testing.T) {
+	w := newWorld(t)
+	deciders := w.deciders()
+	first := w.found()
 
 	killing, stop := context.WithCancel(w.ctx)
 	kills := make(chan int)
@@ -365,18 +379,8 @@ func TestEveryCommandHasOneAnswerWhileDecidersAreKilled(t *testing.T) {
 
 func TestEveryCommandHasOneAnswerWhileKafkaIsKilledAndForgetsOffsets(t *testing.T) {
 	w := newWorld(t)
-	w.start("worker", "mapping,trust")
-	deciders := []*process{w.start("decider-a", "lifecycle"), w.start("decider-b", "lifecycle")}
-	for _, d := range deciders {
-		d.ready()
-	}
-	first := founding()
-	p := w.producer()
-	for _, c := range first {
-		p.send(c)
-	}
-	p.finish()
-	w.answered(time.Minute, first)
+	deciders := w.deciders()
+	first := w.found()
 
 	commands := script()
 	third := len(commands) / 3

@@ -106,12 +106,7 @@ func TestReadsAndCredentialsGoOnWithoutKafkaAndRedis(t *testing.T) {
 	w := newWorld(t)
 	platform := w.start("platform", "all")
 	platform.ready()
-	p := w.producer()
-	for _, c := range founding() {
-		p.send(c)
-	}
-	p.finish()
-	w.answered(time.Minute, founding())
+	w.found()
 	c := w.customer(platform.url("api"))
 	id := c.integrate("orders", "orders-bucket")
 	write := c.connector(platform.url("broker"), id, "lcc-1")

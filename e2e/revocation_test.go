@@ -48,12 +48,7 @@ func TestARevocationCountsOnEveryBroker(t *testing.T) {
 	for _, b := range fleet {
 		b.ready()
 	}
-	p := w.producer()
-	for _, c := range founding() {
-		p.send(c)
-	}
-	p.finish()
-	w.answered(time.Minute, founding())
+	w.found()
 	c := w.customer(platform.url("api"))
 	id := c.integrate("orders", "orders-bucket")
 	bind := func(name string) (token string) {

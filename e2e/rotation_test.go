@@ -28,12 +28,7 @@ func TestNoReadFailsWhileTheExternalIDIsRotated(t *testing.T) {
 	platform := w.start("platform", "api,lifecycle,mapping,trust")
 	platform.ready()
 	broker.ready()
-	p := w.producer()
-	for _, c := range founding() {
-		p.send(c)
-	}
-	p.finish()
-	w.answered(time.Minute, founding())
+	w.found()
 	c := w.customer(platform.url("api"))
 	const role, bucket = "orders", "orders-bucket"
 	id := c.integrate(role, bucket)

@@ -132,6 +132,28 @@ func (w *world) probed(id integration.ID, r integration.Report) integration.Trus
 	return w.get(id).Trust.Status
 }
 
+// next is the proof that is due next, with these findings, and what trust is then.
+func (w *world) next(id integration.ID, r integration.Report) integration.TrustStatus {
+	w.t.Helper()
+	w.due(id)
+	return w.probed(id, r)
+}
+
+// nextUntil proves at every due time with the same findings until done, for a day at most.
+func (w *world) nextUntil(id integration.ID, r integration.Report, done func(integration.Integration) bool) {
+	w.t.Helper()
+	for began := w.now; !done(w.get(id)); {
+		if w.now.Sub(began) > 24*time.Hour {
+			w.t.Fatalf("nothing follows in a day: mapping %s, trust %s", w.get(id).Mapping.Status, w.get(id).Trust.Status)
+		}
+		w.next(id, r)
+	}
+}
+
+func hasTrust(s integration.TrustStatus) func(integration.Integration) bool {
+	return func(i integration.Integration) bool { return i.Trust.Status == s }
+}
+
 // due moves the clock to the integration's due time and wakes it.
 func (w *world) due(id integration.ID) {
 	w.t.Helper()

@@ -196,15 +196,13 @@ func TestAnOutageNeitherExchangesNorRetires(t *testing.T) {
 	w, id, before, _ := rotating(t)
 	w.probed(id, trial(w, id, clean, letIn))
 	for began := w.now; w.now.Sub(began) < 3*time.Hour; {
-		w.due(id)
-		w.probed(id, outage)
+		w.next(id, outage)
 		if w.get(id).ExternalID != before || !w.allowed(id) {
 			t.Fatal("an outage exchanged the external ID, or ended trust")
 		}
 	}
 	for range 10 {
-		w.due(id)
-		if w.probed(id, trial(w, id, refusing, unclear)); w.get(id).Trust.Status != integration.TrustValid {
+		if w.next(id, trial(w, id, refusing, unclear)); w.get(id).Trust.Status != integration.TrustValid {
 			t.Fatal("a refusal counts although the second external ID could not be tried")
 		}
 	}
@@ -270,8 +268,7 @@ func TestTheSecondCleanRoundComesSoonHoweverLongTheRoleWasInsecure(t *testing.T)
 	if wait := w.get(id).Due.Sub(w.now); wait > 20*time.Second {
 		t.Errorf("the second round is due in %v, want seconds", wait)
 	}
-	w.due(id)
-	if got := w.probed(id, clean); got != integration.TrustValid {
+	if got := w.next(id, clean); got != integration.TrustValid {
 		t.Errorf("two clean rounds made trust %s, want valid", got)
 	}
 }
@@ -279,23 +276,14 @@ func TestTheSecondCleanRoundComesSoonHoweverLongTheRoleWasInsecure(t *testing.T)
 func TestAnInsecureRoleThatRefusedUsMeanwhileNeedsTwoCleanRoundsToo(t *testing.T) {
 	w, id := mappedWorld(t)
 	w.probed(id, careless)
-	for w.get(id).Trust.Status != integration.TrustDenied {
-		w.due(id)
-		w.probed(id, refusing)
-		if w.now.Sub(start) > time.Hour {
-			t.Fatal("trust is not denied")
-		}
-	}
-	w.due(id)
-	if got := w.probed(id, clean); got != integration.TrustInsecure || w.allowed(id) {
+	w.nextUntil(id, refusing, hasTrust(integration.TrustDenied))
+	if got := w.next(id, clean); got != integration.TrustInsecure || w.allowed(id) {
 		t.Errorf("one clean round made trust %s, credentials allowed: %t", got, w.allowed(id))
 	}
-	w.due(id)
-	if got := w.probed(id, outage); got != integration.TrustInsecure {
+	if got := w.next(id, outage); got != integration.TrustInsecure {
 		t.Errorf("an outage made trust %s", got)
 	}
-	w.due(id)
-	if got := w.probed(id, clean); got != integration.TrustValid {
+	if got := w.next(id, clean); got != integration.TrustValid {
 		t.Errorf("the second clean round made trust %s, want valid", got)
 	}
 }

@@ -39,6 +39,24 @@ func (f *fleet) smooth(from time.Duration) {
 	}
 }
 
+// settledCrowd is a crowd whose first proofs are over.
+func settledCrowd(t *testing.T) *fleet {
+	t.Helper()
+	f := newFleet(t)
+	f.crowd()
+	f.run(3 * time.Hour)
+	return f
+}
+
+// calm lets time pass, which has to be even and smooth from the first minute on.
+func (f *fleet) calm(long time.Duration) {
+	f.t.Helper()
+	from := f.now.Sub(f.begin)
+	f.run(long)
+	f.even(from)
+	f.smooth(from)
+}
+
 func TestManyIntegrationsMadeInOneMinuteSpreadAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -57,19 +75,14 @@ func TestWhatBecameDueDuringAnOutageIsTakenUpAtTheUsualPace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFleet(t)
-			f.crowd()
-			f.run(3 * time.Hour)
+			f := settledCrowd(t)
 			for _, d := range outages {
 				f.sleep(d)
 				from := f.now
 				f.run(7 * time.Minute)
 				f.smooth(from.Sub(f.begin))
 			}
-			from := f.now.Sub(f.begin)
-			f.run(8 * time.Hour)
-			f.even(from)
-			f.smooth(from)
+			f.calm(8 * time.Hour)
 		})
 	}
 }
@@ -77,26 +90,19 @@ func TestWhatBecameDueDuringAnOutageIsTakenUpAtTheUsualPace(t *testing.T) {
 // The worst that can be thought of: by whatever fault, all have the very same due time, and that was a moment ago.
 func TestTimersThatAreAllDueAtOneMomentAreSpread(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t)
-	f.crowd()
-	f.run(3 * time.Hour)
+	f := settledCrowd(t)
 	for _, id := range f.ids {
 		i, _ := f.state.Integration(id)
 		i.Due, i.UpdatedAt = f.now, f.now.Add(-time.Hour)
 		f.state.SetIntegration(i)
 	}
 	f.sleep(10 * time.Second)
-	from := f.now.Sub(f.begin)
-	f.run(8 * time.Hour)
-	f.even(from)
-	f.smooth(from)
+	f.calm(8 * time.Hour)
 }
 
 func TestWorkersThatAreAwayAreNotBuriedInOrders(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t)
-	f.crowd()
-	f.run(3 * time.Hour)
+	f := settledCrowd(t)
 	f.answer = func(integration.ID) *integration.Report { return nil }
 	away := f.now.Sub(f.begin)
 	f.run(4 * time.Hour)

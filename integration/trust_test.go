@@ -24,8 +24,7 @@ func TestARefusalIsBelievedOnlyAfterPropagation(t *testing.T) {
 		if rounds > 50 {
 			t.Fatal("trust is not tried again")
 		}
-		w.due(id)
-		got := w.probed(id, refusing)
+		got := w.next(id, refusing)
 		want := integration.TrustPending
 		if w.now.Sub(since) >= integration.Propagation {
 			want = integration.TrustDenied
@@ -34,8 +33,7 @@ func TestARefusalIsBelievedOnlyAfterPropagation(t *testing.T) {
 			t.Errorf("%v after the first refusal trust is %s, want %s", w.now.Sub(since), got, want)
 		}
 	}
-	w.due(id)
-	if got := w.probed(id, clean); got != integration.TrustValid {
+	if got := w.next(id, clean); got != integration.TrustValid {
 		t.Errorf("after the customer's edit trust is %s, want valid", got)
 	}
 }
@@ -44,8 +42,7 @@ func TestValidTrustOutlivesAnOutage(t *testing.T) {
 	w, id := mappedWorld(t)
 	w.probed(id, clean)
 	for range 20 {
-		w.due(id)
-		if got := w.probed(id, outage); got != integration.TrustValid {
+		if got := w.next(id, outage); got != integration.TrustValid {
 			t.Fatalf("an outage made valid trust %s", got)
 		}
 	}
@@ -72,8 +69,7 @@ func TestValidTrustIsLostWhenRefusalsLast(t *testing.T) {
 func TestAnInsecureRoleIsBelievedAtOnceAndLiftedSlowly(t *testing.T) {
 	w, id := mappedWorld(t)
 	w.probed(id, clean)
-	w.due(id)
-	if got := w.probed(id, careless); got != integration.TrustInsecure {
+	if got := w.next(id, careless); got != integration.TrustInsecure {
 		t.Fatalf("a role that admits us without external ID is %s, want insecure", got)
 	}
 	o, _ := w.state.Organization()
@@ -85,12 +81,10 @@ func TestAnInsecureRoleIsBelievedAtOnceAndLiftedSlowly(t *testing.T) {
 	if r := w.get(id).CredentialsAllowed(o); r != nil {
 		t.Errorf("an insecure role is refused although the organization only warns: %v", r)
 	}
-	w.due(id)
-	if got := w.probed(id, clean); got != integration.TrustInsecure {
+	if got := w.next(id, clean); got != integration.TrustInsecure {
 		t.Errorf("one clean round lifted insecure to %s", got)
 	}
-	w.due(id)
-	if got := w.probed(id, clean); got != integration.TrustValid {
+	if got := w.next(id, clean); got != integration.TrustValid {
 		t.Errorf("after two clean rounds trust is %s, want valid", got)
 	}
 }
@@ -128,13 +122,7 @@ func remapping(t *testing.T) (*world, integration.ID) {
 	t.Helper()
 	w, id := mappedWorld(t)
 	w.probed(id, clean)
-	for n := 0; w.get(id).Mapping.Status == integration.MappingReady; n++ {
-		if n > 10 {
-			t.Fatal("the platform's role is not made again")
-		}
-		w.due(id)
-		w.probed(id, gone)
-	}
+	w.nextUntil(id, gone, func(i integration.Integration) bool { return i.Mapping.Status != integration.MappingReady })
 	return w, id
 }
 
@@ -289,13 +277,7 @@ func TestARefusalOfTheBrokerIsFollowedUpAtOnceAndJudgesNothing(t *testing.T) {
 		t.Errorf("a hint made trust %s, credentials allowed: %t", after.Trust.Status, w.allowed(id))
 	}
 	w.probed(id, refusing)
-	for n := 0; w.get(id).Trust.Status == integration.TrustValid; n++ {
-		if n > 20 {
-			t.Fatal("the drift is never found")
-		}
-		w.due(id)
-		w.probed(id, refusing)
-	}
+	w.nextUntil(id, refusing, hasTrust(integration.TrustDenied))
 	if took := w.now.Sub(after.Trust.QuestionedAt); took > 2*integration.Propagation {
 		t.Errorf("trust is denied %v after the broker was refused, want a minute or so", took)
 	}

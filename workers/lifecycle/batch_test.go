@@ -55,6 +55,21 @@ func (b *bench) at(records ...*kgo.Record) []*kgo.Record {
 	return records
 }
 
+// restored is the partition of a decider that comes after this one: all it knows is on the state topic.
+func (b *bench) restored() *partition {
+	b.t.Helper()
+	p := newPartition(b.p.id)
+	for _, r := range b.log {
+		if r.Topic == topics.State() {
+			if err := p.load(r); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	p.loaded(b.now)
+	return p
+}
+
 func (b *bench) decide(records ...*kgo.Record) []*kgo.Record {
 	b.t.Helper()
 	batch := b.d.begin(b.p)
@@ -214,15 +229,7 @@ func TestAPartitionRestoredFromItsLogIsTheSame(t *testing.T) {
 	}))...)
 	b.decide(b.at(b.command("5", "u-admin", org, integration.DeleteAccount{Account: "u-2"}))...)
 
-	again := newPartition(b.p.id)
-	for _, r := range b.log {
-		if r.Topic == topics.State() {
-			if err := again.load(r); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	again.loaded(b.now)
+	again := b.restored()
 	for topic, want := range b.p.cursor {
 		if got := again.cursor[topic]; got != want {
 			t.Errorf("cursor of %s is %d, want %d", topic, got, want)
@@ -344,15 +351,7 @@ func TestOrganizationsThatAreOnlyNamedAreNotKept(t *testing.T) {
 	if got := len(b.p.orgs); got != 1 {
 		t.Errorf("%d organizations are held once the receipts are dropped, want ours", got)
 	}
-	again := newPartition(b.p.id)
-	for _, r := range b.log {
-		if r.Topic == topics.State() {
-			if err := again.load(r); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	again.loaded(b.now)
+	again := b.restored()
 	if got := len(again.orgs); got != 1 {
 		t.Errorf("%d organizations are held after a restore, want ours", got)
 	}
