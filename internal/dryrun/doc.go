@@ -6,5 +6,5 @@
 //
 // The life of a dry run: the api makes a [Claim] of an integration and a configuration and asks a [Prover]. In a process
 // of both roles that is the trust worker itself, else a [Client]; at the other end a [Server] checks the token and asks
-// the worker. On both ways [Bounded] limits how many run at a time, and the time that the api has goes with the claim.
+// the worker. On both ways one [Bounded] limits how many run at a time, and the time that the api has goes with the claim.
 package dryrun

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -167,25 +168,37 @@ func TestDryRunsAreBoundedInNumberAndTime(t *testing.T) {
 			<-ctx.Done()
 			return integration.Report{}, ctx.Err()
 		}))
-		began := time.Now()
-		ends := make(chan error, dryrun.MostAtOnce)
-		for range dryrun.MostAtOnce {
-			go func() {
-				_, err := p.Prove(t.Context(), claim)
-				ends <- err
-			}()
+		of := func(n int) dryrun.Claim {
+			c := claim
+			c.Organization = integration.OrganizationID(fmt.Sprint("o-", n))
+			return c
 		}
-		synctest.Wait()
-		if _, err := p.Prove(t.Context(), claim); !isCode(err, integration.CodeThrottled) {
-			t.Errorf("one more than %d: got %v, want %s", dryrun.MostAtOnce, err, integration.CodeThrottled)
-		}
-		for range dryrun.MostAtOnce {
-			if err := <-ends; !isCode(err, integration.CodeTimeout) {
-				t.Errorf("got %v, want %s", err, integration.CodeTimeout)
+		for range 2 { // what is over makes room
+			began := time.Now()
+			ends := make(chan error, dryrun.MostAtOnce)
+			for n := range dryrun.MostAtOnce {
+				go func() {
+					_, err := p.Prove(t.Context(), of(n/dryrun.MostOfOne))
+					ends <- err
+				}()
+				synctest.Wait()
+				if n == dryrun.MostOfOne-1 {
+					if _, err := p.Prove(t.Context(), of(0)); !isCode(err, integration.CodeThrottled) {
+						t.Errorf("one more than %d of one organization: got %v, want %s", dryrun.MostOfOne, err, integration.CodeThrottled)
+					}
+				}
 			}
-		}
-		if took := time.Since(began); took != dryrun.Longest {
-			t.Errorf("it took %s, want %s", took, dryrun.Longest)
+			if _, err := p.Prove(t.Context(), of(99)); !isCode(err, integration.CodeThrottled) {
+				t.Errorf("one more than %d: got %v, want %s", dryrun.MostAtOnce, err, integration.CodeThrottled)
+			}
+			for range dryrun.MostAtOnce {
+				if err := <-ends; !isCode(err, integration.CodeTimeout) {
+					t.Errorf("got %v, want %s", err, integration.CodeTimeout)
+				}
+			}
+			if took := time.Since(began); took != dryrun.Longest {
+				t.Errorf("it took %s, want %s", took, dryrun.Longest)
+			}
 		}
 	})
 }

@@ -3,6 +3,7 @@ package dryrun
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/rolebridge/rolebridge/integration"
@@ -31,19 +32,19 @@ func (f ProverFunc) Prove(ctx context.Context, c Claim) (integration.Report, err
 // Bounds of a dry run. A proof makes some ten calls, one after the other, of which each may take its time-out.
 const (
 	MostAtOnce = 8 // in one process: proofs that were ordered must not wait for them
+	MostOfOne  = 3 // of these are one organization's: the others must not wait for it
 	Longest    = 30 * time.Second
 )
 
-// Bounded lets at most [MostAtOnce] proofs of p run at a time, each for [Longest] at most. More are refused at once.
+// Bounded lets at most [MostAtOnce] proofs of p run at a time, [MostOfOne] of one organization, each for [Longest] at most.
+// More are refused at once. A process has one, whoever asks.
 func Bounded(p Prover) Prover {
-	running := make(chan struct{}, MostAtOnce)
+	slots := slots{of: map[integration.OrganizationID]int{}}
 	return ProverFunc(func(ctx context.Context, c Claim) (integration.Report, error) {
-		select {
-		case running <- struct{}{}:
-			defer func() { <-running }()
-		default:
-			return integration.Report{}, integration.Refuse(integration.CodeThrottled, "%d dry runs are under way; try again in a few seconds", MostAtOnce)
+		if refused := slots.take(c.Organization); refused != nil {
+			return integration.Report{}, refused
 		}
+		defer slots.give(c.Organization)
 		ctx, cancel := context.WithTimeout(ctx, Longest)
 		defer cancel()
 		report, err := p.Prove(ctx, c)
@@ -52,4 +53,34 @@ func Bounded(p Prover) Prover {
 		}
 		return report, err
 	})
+}
+
+// slots counts what is under way.
+type slots struct {
+	mu  sync.Mutex
+	all int
+	of  map[integration.OrganizationID]int
+}
+
+func (s *slots) take(o integration.OrganizationID) *integration.Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.of[o] >= MostOfOne:
+		return integration.Refuse(integration.CodeThrottled, "%d dry runs of the organization are under way; try again in a few seconds", MostOfOne)
+	case s.all >= MostAtOnce:
+		return integration.Refuse(integration.CodeThrottled, "%d dry runs are under way; try again in a few seconds", MostAtOnce)
+	}
+	s.all++
+	s.of[o]++
+	return nil
+}
+
+func (s *slots) give(o integration.OrganizationID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	if s.of[o]--; s.of[o] == 0 {
+		delete(s.of, o)
+	}
 }

@@ -38,12 +38,12 @@ type Server struct {
 	log    *slog.Logger
 }
 
-// NewServer returns a server; p is not bounded yet.
+// NewServer returns a server; p is [Bounded] with whoever else has proofs made in the process.
 func NewServer(p Prover, token secret.Text, log *slog.Logger) (*Server, error) {
 	if token.Empty() {
 		return nil, errors.New("dryrun: empty token")
 	}
-	return &Server{prover: Bounded(p), token: token, log: log}, nil
+	return &Server{prover: p, token: token, log: log}, nil
 }
 
 // ServeHTTP implements [http.Handler]. A refusal is the JSON of an [integration.Refusal] with the status of its code.

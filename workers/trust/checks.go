@@ -116,7 +116,7 @@ func skipRest(made []integration.Check, all []integration.CheckName) []integrati
 
 func (p *proof) platformIdentity(ctx context.Context) integration.Check {
 	c := integration.Check{Name: integration.CheckPlatformIdentity, Outcome: integration.Pass}
-	_, err := tryOn(ctx, p.prover, "", func(ctx context.Context) (aws.Identity, error) { return p.client.CallerIdentity(ctx, nil) })
+	_, err := tryOn(ctx, p, ours, func(ctx context.Context) (aws.Identity, error) { return p.client.CallerIdentity(ctx, nil) })
 	if err != nil {
 		c = failed(c, err, cloud.FaultOf(err) == cloud.FaultDenied)
 		c.Detail = "the platform's own credentials do not work; the customer's set-up was not looked at"
@@ -136,7 +136,7 @@ func (p *proof) platformRole(ctx context.Context) (c integration.Check) {
 		hop.Policy = string(narrow.JSON())
 	}
 	var err error
-	p.hop1, err = tryOn(ctx, p.prover, "", func(ctx context.Context) (cloud.Session, error) { return p.client.Assume(ctx, hop) })
+	p.hop1, err = tryOn(ctx, p, ours, func(ctx context.Context) (cloud.Session, error) { return p.client.Assume(ctx, hop) })
 	if err != nil {
 		c = failed(c, err, refused(err))
 		c.Detail = "the platform's own role is not ready or not seen everywhere yet; the customer's set-up was not looked at"
@@ -151,7 +151,7 @@ func (p *proof) assume(ctx context.Context, a aws.Assumption) (cloud.Session, er
 	if a.Duration == 0 {
 		a.Duration = aws.ShortestSession
 	}
-	return tryOn(ctx, p.prover, p.customer.Account, func(ctx context.Context) (cloud.Session, error) {
+	return tryOn(ctx, p, p.customer.Account, func(ctx context.Context) (cloud.Session, error) {
 		return p.client.Assume(ctx, a)
 	})
 }
@@ -231,7 +231,7 @@ func (p *proof) tags() map[string]string {
 
 func (p *proof) account(ctx context.Context) integration.Check {
 	c := integration.Check{Name: integration.CheckAccount, Outcome: integration.Pass}
-	who, err := tryOn(ctx, p.prover, p.customer.Account, func(ctx context.Context) (aws.Identity, error) {
+	who, err := tryOn(ctx, p, p.customer.Account, func(ctx context.Context) (aws.Identity, error) {
 		return p.client.CallerIdentity(ctx, &p.hop2)
 	})
 	switch {

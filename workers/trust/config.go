@@ -30,13 +30,13 @@ type ProverConfig struct {
 	FirstPause time.Duration `koanf:"first_pause"`
 	// Budget bounds one proof as a whole; what is not made by then counts as an error.
 	Budget time.Duration `koanf:"budget"`
-	// CallsPerSecond into one customer account, and how many at once after a rest. STS allows an account some hundred
-	// calls a second, which it shares with the customer's own work.
+	// CallsPerSecond of one organization into one customer account, and how many at once after a rest. Its dry runs have a
+	// quarter as many on top. STS allows an account some hundred calls a second, which it shares with the customer's own work.
 	CallsPerSecond float64 `koanf:"calls_per_second"`
 	CallsBurst     int     `koanf:"calls_burst"`
 	// CallWait is the longest that a call waits for its turn.
 	CallWait time.Duration `koanf:"call_wait"`
-	// Accounts is how many customer accounts are remembered for that.
+	// Accounts is how many pairs of organization and customer account are remembered for that.
 	Accounts int `koanf:"accounts"`
 }
 

@@ -80,7 +80,7 @@ func (p *proof) reach(ctx context.Context, part policy.Part) error {
 		}
 	}
 	for _, call := range calls {
-		if _, err := tryOn(ctx, p.prover, p.customer.Account, func(ctx context.Context) (struct{}, error) {
+		if _, err := tryOn(ctx, p, p.customer.Account, func(ctx context.Context) (struct{}, error) {
 			return struct{}{}, call(ctx)
 		}); err != nil {
 			return err

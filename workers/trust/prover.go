@@ -15,8 +15,9 @@ import (
 
 // Claim is what is to be proved about one integration.
 type Claim struct {
-	Integration integration.ID
-	Config      integration.Config
+	Organization integration.OrganizationID
+	Integration  integration.ID
+	Config       integration.Config
 	// Platform is the ARN of the platform's role, which is the first hop.
 	Platform   string
 	ExternalID string
@@ -33,7 +34,7 @@ type Claim struct {
 	Tags         bool
 }
 
-// Prover tries trust policies. Safe for concurrent use; one per process, since it limits the calls into an account.
+// Prover tries trust policies. Safe for concurrent use; one per process, since it limits the calls into accounts.
 type Prover struct {
 	config  ProverConfig
 	client  *aws.Client
@@ -76,9 +77,13 @@ func (p *Prover) Prove(ctx context.Context, claim Claim) (integration.Report, er
 // now is in milliseconds, as times are on Kafka.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
+// ours is the account of calls that touch no customer's.
+const ours = ""
+
 // tryOn makes one call and repeats it while its error is temporary. account is that of the customer whom the call
-// touches; empty when it is ours.
-func tryOn[T any](ctx context.Context, p *Prover, account string, call func(context.Context) (T, error)) (T, error) {
+// touches, or ours.
+func tryOn[T any](ctx context.Context, of *proof, account string, call func(context.Context) (T, error)) (T, error) {
+	p := of.prover
 	patience := cloud.Patience{
 		First: p.config.FirstPause, Longest: 16 * p.config.FirstPause, Tries: p.config.Tries, For: p.config.Budget,
 		Again: func(err error) bool {
@@ -90,8 +95,8 @@ func tryOn[T any](ctx context.Context, p *Prover, account string, call func(cont
 		},
 	}
 	return cloud.TryOn(ctx, patience, func() (out T, err error) {
-		if account != "" {
-			if err := p.limits.turn(ctx, account); err != nil {
+		if account != ours {
+			if err := p.limits.turn(ctx, party{of.claim.Organization, account, of.claim.Unsaved}); err != nil {
 				return out, err
 			}
 		}

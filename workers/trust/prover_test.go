@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -247,6 +248,39 @@ func TestCallsIntoAnAccountAreLimited(t *testing.T) {
 	}
 	if n, err := testutil.GatherAndCount(reg, "rolebridge_trust_limited_total"); err != nil || n != 2 {
 		t.Errorf("%d series of limited calls (%v), want 2", n, err)
+	}
+}
+
+// Anybody may name any account. Whoever does, by an integration or by a dry run, must not delay the proofs of others.
+func TestOneWhoUsesUpItsCallsDelaysNobodyElse(t *testing.T) {
+	t.Parallel()
+	server := newSTS(t, right)
+	by := func(o integration.OrganizationID, dryRun bool) trust.Claim {
+		c := claim()
+		c.Organization, c.Unsaved = o, dryRun
+		return c
+	}
+	for name, first := range map[string]trust.Claim{"proofs": by("o-1", false), "dry runs": by("o-1", true)} {
+		p := newProver(t, server.client(t), prometheus.NewRegistry(), func(c *trust.ProverConfig) {
+			c.CallsPerSecond, c.CallsBurst, c.CallWait = 0.001, 40, 0
+		})
+		limited := func(c trust.Claim) bool {
+			return slices.ContainsFunc(prove(t, p, c).Checks, func(c integration.Check) bool { return c.Reason == trust.ReasonLimited })
+		}
+		made := 0
+		for !limited(first) {
+			if made++; made > 10 {
+				t.Fatalf("%s: %d of them at once are not limited", name, made)
+			}
+		}
+		if most := 40 / 7; first.Unsaved && made > 1 || !first.Unsaved && made > most {
+			t.Errorf("%s: %d are made at once, of 10 calls for dry runs and 40 for proofs", name, made)
+		}
+		for _, other := range []trust.Claim{by("o-1", !first.Unsaved), by("o-2", false), by("o-2", true)} {
+			if limited(other) {
+				t.Errorf("after %s of o-1: those of %s are limited (dry run: %t)", name, other.Organization, other.Unsaved)
+			}
+		}
 	}
 }
 

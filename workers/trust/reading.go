@@ -29,7 +29,7 @@ func (p *proof) read(ctx context.Context) *integration.Reading {
 	case p.hop2.Token.Empty():
 		return unread(ReasonNoSession, "without a session of the role its trust policy could not be read; the linter has not seen it")
 	}
-	text, err := tryOn(ctx, p.prover, p.customer.Account, func(ctx context.Context) (string, error) {
+	text, err := tryOn(ctx, p, p.customer.Account, func(ctx context.Context) (string, error) {
 		return p.client.TrustPolicy(ctx, &p.hop2, p.customer.Name)
 	})
 	if err != nil {

@@ -44,15 +44,15 @@ func (w *Worker) Ready() bool { return w.consumer.Ready() }
 // DryRun makes a proof of a configuration that is not saved: nobody is told, and nothing is left of it. Like [Prover.Prove]
 // it fails only with ctx. Safe for concurrent use, also while the worker runs.
 func (w *Worker) DryRun(ctx context.Context, c dryrun.Claim) (integration.Report, error) {
-	claim := claimOf(c.Integration, c.Ask)
+	claim := claimOf(c.Organization, c.Integration, c.Ask)
 	claim.Unsaved = true
 	return w.prover.Prove(ctx, claim)
 }
 
 // claimOf is what an order has proved, be it sent or only tried.
-func claimOf(id integration.ID, ask integration.TrustAsked) Claim {
+func claimOf(organization integration.OrganizationID, id integration.ID, ask integration.TrustAsked) Claim {
 	return Claim{
-		Integration: id, Config: ask.Config, Platform: ask.Platform, ExternalID: ask.ExternalID,
+		Organization: organization, Integration: id, Config: ask.Config, Platform: ask.Platform, ExternalID: ask.ExternalID,
 		SourceIdentity: ask.SourceIdentity, Resources: ask.Resources, LeftOut: ask.ResourcesLeftOut,
 		Next: ask.Next, Former: ask.Former, Tags: ask.Tags,
 	}
@@ -60,7 +60,7 @@ func claimOf(id integration.ID, ask integration.TrustAsked) Claim {
 
 // Handle makes the proof that one order asks for. An error means that ctx ended first.
 func (w *Worker) Handle(ctx context.Context, o orders.Order[integration.TrustAsked]) (integration.Finding, error) {
-	report, err := w.prover.Prove(ctx, claimOf(o.Integration, o.Ask))
+	report, err := w.prover.Prove(ctx, claimOf(o.Organization, o.Integration, o.Ask))
 	if err != nil {
 		return nil, err
 	}

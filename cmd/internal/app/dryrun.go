@@ -19,7 +19,7 @@ func (a *App) offerDryRuns(ctx context.Context, w *trust.Worker) error {
 	if err != nil {
 		return err
 	}
-	server, err := dryrun.NewServer(dryrun.ProverFunc(w.DryRun), token, a.log)
+	server, err := dryrun.NewServer(a.prover, token, a.log)
 	if err != nil {
 		return err
 	}
