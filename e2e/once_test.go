@@ -421,32 +421,46 @@ func TestEveryCommandHasOneAnswerWhileKafkaIsKilledAndForgetsOffsets(t *testing.
 			t.Errorf("%s was started %d times, want once", d.name, n)
 		}
 	}
+	for _, outcome := range []string{"committed", "aborted", "refused"} {
+		n, err := w.counted(deciders, fmt.Sprintf("rolebridge_lifecycle_hanging_transactions_total{outcome=%q}", outcome))
+		w.must(err)
+		t.Logf("%d partitions had a transaction that Kafka forgot; now %s", n, outcome)
+	}
 }
 
 // readAgain judges how many commands the deciders have read that were decided before: those that their receipts gave away,
 // and those below the cursor.
 func (w *world) readAgain(deciders []*process, judge func(duplicates, skipped int) bool) error {
 	counts := map[string]int{}
-	for _, d := range deciders {
-		_, text, err := get(w.ctx, d.url("telemetry")+"/metrics")
+	for _, outcome := range []string{"duplicate", "skipped"} {
+		n, err := w.counted(deciders, fmt.Sprintf("rolebridge_lifecycle_decisions_total{outcome=%q,topic=\"commands\"}", outcome))
 		if err != nil {
 			return err
 		}
-		for _, outcome := range []string{"duplicate", "skipped"} {
-			series := fmt.Sprintf("rolebridge_lifecycle_decisions_total{outcome=%q,topic=\"commands\"} ", outcome)
-			_, rest, found := strings.Cut(text, "\n"+series)
-			value, _, _ := strings.Cut(rest, "\n")
-			n, err := strconv.Atoi(value)
-			if !found || err != nil {
-				return fmt.Errorf("%s has no %s: %q, %w", d.name, series, value, err)
-			}
-			counts[outcome] += n
-		}
+		counts[outcome] = n
 	}
 	if !judge(counts["duplicate"], counts["skipped"]) {
 		return fmt.Errorf("got %v", counts)
 	}
 	return nil
+}
+
+// counted sums a counter over processes.
+func (w *world) counted(processes []*process, series string) (sum int, err error) {
+	for _, p := range processes {
+		_, text, err := get(w.ctx, p.url("telemetry")+"/metrics")
+		if err != nil {
+			return 0, err
+		}
+		_, rest, found := strings.Cut(text, "\n"+series+" ")
+		value, _, _ := strings.Cut(rest, "\n")
+		n, err := strconv.Atoi(value)
+		if !found || err != nil {
+			return 0, fmt.Errorf("%s has no %s: %q, %w", p.name, series, value, err)
+		}
+		sum += n
+	}
+	return sum, nil
 }
 
 // forgetOffsets deletes the committed offsets of a group whose members run. Kafka lets nobody delete them while members
