@@ -82,12 +82,7 @@ func NewRedis(cfg RedisConfig, sealer *Sealer, log *slog.Logger) (*Redis, error)
 	}
 	redislog.Disable() // it writes to standard error, and what it says we return
 	r := &Redis{
-		client: redis.NewClient(&redis.Options{
-			Addr: cfg.Address, Username: cfg.Username, Password: cfg.Password.Reveal(), TLSConfig: cfg.TLS,
-			DialTimeout: cfg.Timeout, ReadTimeout: cfg.Timeout, WriteTimeout: cfg.Timeout, PoolTimeout: cfg.Timeout,
-			ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true, PipelinePoolSize: -1,
-			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		}),
+		client: redis.NewClient(cfg.options()),
 		sealer: sealer, prefix: cfg.Prefix, timeout: cfg.Timeout, watchers: newWatchers(), lookFor: cfg.BreakFor,
 	}
 	r.health = &health{look: r.look, address: cfg.Address, log: log, bell: make(chan struct{}, 1)}
@@ -98,6 +93,15 @@ func NewRedis(cfg RedisConfig, sealer *Sealer, log *slog.Logger) (*Redis, error)
 		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) },
 	})
 	return r, nil
+}
+
+func (c RedisConfig) options() *redis.Options {
+	return &redis.Options{
+		Addr: c.Address, Username: c.Username, Password: c.Password.Reveal(), TLSConfig: c.TLS,
+		DialTimeout: c.Timeout, ReadTimeout: c.Timeout, WriteTimeout: c.Timeout, PoolTimeout: c.Timeout,
+		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true, PipelinePoolSize: -1,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
 }
 
 // look asks for a write, as a lease does, that changes nothing: a server that can be read and not written is of little

@@ -26,23 +26,55 @@ type Applied struct {
 	Drifts  []Drift
 }
 
+// Inspected says what [Inspect] found.
+type Inspected struct {
+	Missing []string
+	Drifts  []Drift
+}
+
+// Inspect reports which topics are missing and where existing ones differ. It changes nothing. A replication factor of -1
+// is not compared.
+func Inspect(ctx context.Context, admin *kadm.Client, t Topics, replication int16) (Inspected, error) {
+	missing, old, err := divide(ctx, admin, t)
+	if err != nil {
+		return Inspected{}, err
+	}
+	var seen Inspected
+	for _, d := range missing {
+		seen.Missing = append(seen.Missing, d.Name)
+	}
+	seen.Drifts, err = drifts(ctx, admin, old, replication)
+	return seen, err
+}
+
+// divide tells topics that are missing from those that are there.
+func divide(ctx context.Context, admin *kadm.Client, t Topics) (missing, old []Definition, err error) {
+	if err := t.Check(); err != nil {
+		return nil, nil, err
+	}
+	have, err := admin.ListTopics(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list topics: %w", err)
+	}
+	for _, d := range t.Definitions() {
+		if have.Has(d.Name) {
+			old = append(old, d)
+		} else {
+			missing = append(missing, d)
+		}
+	}
+	return missing, old, nil
+}
+
 // Apply creates the topics that are missing, with the given replication factor (-1 is the broker's default, which is not
 // compared), and reports where existing ones differ. It changes no existing topic: settings may have been changed on purpose.
 func Apply(ctx context.Context, admin *kadm.Client, t Topics, replication int16) (Applied, error) {
 	var done Applied
-	if err := t.Check(); err != nil {
+	missing, old, err := divide(ctx, admin, t)
+	if err != nil {
 		return done, err
 	}
-	have, err := admin.ListTopics(ctx)
-	if err != nil {
-		return done, fmt.Errorf("list topics: %w", err)
-	}
-	var old []Definition
-	for _, d := range t.Definitions() {
-		if have.Has(d.Name) {
-			old = append(old, d)
-			continue
-		}
+	for _, d := range missing {
 		configs := make(map[string]*string, len(d.Configs))
 		for k, v := range d.Configs {
 			configs[k] = &v

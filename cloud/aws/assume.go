@@ -9,6 +9,7 @@ import (
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
@@ -86,6 +87,8 @@ func (c *Client) Assume(ctx context.Context, a Assumption) (cloud.Session, error
 type Identity struct {
 	ARN     string
 	Account string // 12 digits
+	// At is STS's own time when it answered; zero if it did not say.
+	At time.Time
 }
 
 // CallerIdentity asks STS whose credentials with are; nil: our own. No policy can forbid it.
@@ -101,7 +104,8 @@ func (c *Client) CallerIdentity(ctx context.Context, with *cloud.Session) (Ident
 	if out.Arn == nil || out.Account == nil {
 		return Identity{}, badAnswer(OpCallerIdentity)
 	}
-	return Identity{ARN: *out.Arn, Account: *out.Account}, nil
+	at, _ := middleware.GetServerTime(out.ResultMetadata)
+	return Identity{ARN: *out.Arn, Account: *out.Account, At: at}, nil
 }
 
 // as makes the SDK's credentials of a session; nil is our own.

@@ -235,30 +235,61 @@ func (a *App) store(ctx context.Context, us *aws.Client) (creds.Store, error) {
 		a.log.WarnContext(ctx, "no Redis: sessions are not shared between brokers")
 		return creds.NewMemory(time.Now), nil
 	}
-	file := creds.KeysetFile{Path: a.config.Broker.KeysetFile}
-	if key := a.config.Broker.KeysetKMS; key != "" {
-		var err error
-		if file.KMS, err = us.KMS(ctx, key); err != nil {
-			return nil, err
-		}
+	file, err := a.config.Broker.keyset(ctx, us)
+	if err != nil {
+		return nil, err
 	}
 	keyset, sealer, err := creds.NewKeysetWatch(file, a.log, a.reg)
 	if err != nil {
 		return nil, err
 	}
 	a.work("keyset", keyset.Run)
-	if c.PasswordFile != "" {
-		if c.Password, err = secret.Read(c.PasswordFile); err != nil {
-			return nil, fmt.Errorf("redis.password_file: %w", err)
-		}
+	resolved, err := c.Resolve()
+	if err != nil {
+		return nil, err
 	}
-	if c.WithTLS {
-		c.RedisConfig.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	store, err := creds.NewRedis(c.RedisConfig, sealer, a.log)
+	store, err := creds.NewRedis(resolved, sealer, a.log)
 	if err != nil {
 		return nil, err
 	}
 	a.closers = append(a.closers, func() { _ = store.Close() }) // nothing is lost with it
 	return store, nil
+}
+
+// Resolve reads the password, and returns what a client needs.
+func (r Redis) Resolve() (creds.RedisConfig, error) {
+	c := r.RedisConfig
+	if r.PasswordFile != "" {
+		var err error
+		if c.Password, err = secret.Read(r.PasswordFile); err != nil {
+			return c, fmt.Errorf("redis.password_file: %w", err)
+		}
+	}
+	if r.WithTLS {
+		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return c, nil
+}
+
+// keyset is the broker's keyset; us has the key that encrypts it.
+func (b BrokerConfig) keyset(ctx context.Context, us *aws.Client) (file creds.KeysetFile, err error) {
+	file.Path = b.KeysetFile
+	if b.KeysetKMS != "" {
+		file.KMS, err = us.KMS(ctx, b.KeysetKMS)
+	}
+	return file, err
+}
+
+// KeysetFile is the broker's keyset. It is used until done is called.
+func (c Config) KeysetFile(ctx context.Context) (file creds.KeysetFile, done func(), err error) {
+	if c.Broker.KeysetKMS == "" {
+		file, err = c.Broker.keyset(ctx, nil)
+		return file, func() {}, err
+	}
+	us, err := aws.New(ctx, c.AWS.Client())
+	if err != nil {
+		return file, nil, err
+	}
+	file, err = c.Broker.keyset(ctx, us)
+	return file, us.Close, err
 }

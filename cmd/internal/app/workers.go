@@ -18,10 +18,16 @@ func (a *App) ordersConfig(c orders.Config) orders.Config {
 	return c
 }
 
+// Client says who we are at AWS.
+func (c AWS) Client() aws.Config {
+	return aws.Config{Region: c.Region, Endpoint: c.Endpoint, Credentials: c.Credentials}
+}
+
 // awsConfig says who we are at AWS; calls are counted in the process's registry.
 func (a *App) awsConfig() aws.Config {
-	c := a.config.AWS
-	return aws.Config{Region: c.Region, Endpoint: c.Endpoint, Credentials: c.Credentials, Observe: a.observe}
+	c := a.config.AWS.Client()
+	c.Observe = a.observe
+	return c
 }
 
 // joined is the readiness of a worker.

@@ -1,0 +1,244 @@
+package doctor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/cmd/internal/doctor"
+	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/internal/kafka"
+	"github.com/rolebridge/rolebridge/internal/testenv"
+)
+
+// site is an installation in order, of which a test breaks one thing.
+type site struct {
+	t     *testing.T
+	p     doctor.Patient
+	kafka []kgo.Opt
+	admin *kadm.Client
+	sts   http.HandlerFunc
+}
+
+func newSite(t *testing.T, brokers []string, options ...kgo.Opt) *site {
+	t.Helper()
+	c := app.Defaults()
+	c.Kafka.Brokers = brokers
+	c.Topics.Prefix, c.Topics.Partitions = testenv.Prefix(t), 4
+	s := &site{t: t, kafka: append(options, kgo.SeedBrokers(brokers...))}
+	s.sts = answers(time.Now)
+	sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.sts(w, r) }))
+	t.Cleanup(sts.Close)
+	c.AWS = app.AWS{
+		Region: "eu-central-1", Endpoint: sts.URL, Accounts: []app.AWSAccount{{ID: "111111111111"}},
+		Identities:  []string{"arn:aws:iam::111111111111:role/rolebridge/broker"},
+		Credentials: sdk.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")),
+	}
+	c.Redis.Address = miniredis.RunT(t).Addr()
+	c.Broker.KeysetFile = filepath.Join(t.TempDir(), "keyset.json")
+	s.must(creds.KeysetFile{Path: c.Broker.KeysetFile}.Create(t.Context()))
+	for _, group := range []*string{&c.Lifecycle.Group, &c.Mapping.Group, &c.Trust.Group} {
+		*group = c.Topics.Prefix + *group
+	}
+	cl, err := kgo.NewClient(s.kafka...)
+	s.must(err)
+	t.Cleanup(cl.Close)
+	s.admin = kadm.NewClient(cl)
+	_, err = events.Apply(t.Context(), s.admin, c.Topics.Names(), 1)
+	s.must(err)
+	s.p = doctor.Patient{Config: c, Roles: app.Roles(), API: func(context.Context) error { return nil }}
+	s.join(c.Lifecycle.Group, c.Topics.Names().Commands())
+	s.join(c.Mapping.Group, c.Topics.Names().Events())
+	s.join(c.Trust.Group, c.Topics.Names().Events())
+	return s
+}
+
+func (s *site) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// join runs a member of a group.
+func (s *site) join(group, topic string) {
+	s.t.Helper()
+	cl, err := kgo.NewClient(append(slices.Clone(s.kafka), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic))...)
+	s.must(err)
+	s.t.Cleanup(cl.Close)
+	deadline := time.Now().Add(time.Minute)
+	for {
+		described, err := s.admin.DescribeGroups(s.t.Context(), group)
+		if err == nil && described[group].State == "Stable" {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("nobody joined %s: %v", group, err)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// answers is an STS whose clock is given.
+func answers(clock func() time.Time) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", clock().UTC().Format(http.TimeFormat))
+		fmt.Fprint(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:sts::111111111111:assumed-role/broker/i-1</Arn>`+
+			`<UserId>AROA:i-1</UserId><Account>111111111111</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
+	}
+}
+
+func (s *site) examine() []doctor.Finding {
+	s.t.Helper()
+	var found []doctor.Finding
+	s.must(s.p.Examine(s.t.Context(), func(f doctor.Finding) { found = append(found, f) }))
+	return found
+}
+
+func embedded(t *testing.T, options ...kfake.Opt) []string {
+	t.Helper()
+	c, err := kfake.NewCluster(append(options, kfake.NumBrokers(1))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c.ListenAddrs()
+}
+
+func TestWhatIsInOrderIsSaidToBe(t *testing.T) {
+	for _, f := range newSite(t, embedded(t)).examine() {
+		if f.Verdict != doctor.OK || f.Do != "" {
+			t.Errorf("in an installation in order: %+v", f)
+		}
+	}
+}
+
+func TestEachFaultIsFoundWithWhatToDo(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		spoil   func(*site)
+		part    string
+		verdict doctor.Verdict
+		found   string
+		do      string
+	}{
+		{"Kafka is away", func(s *site) { s.p.Kafka.Brokers = []string{"127.0.0.1:1"} }, "kafka", doctor.Failure, "127.0.0.1:1", "kafka.brokers"},
+		{"without Kafka nothing is said of topics", func(s *site) { s.p.Kafka.Brokers = []string{"127.0.0.1:1"} }, "topics", doctor.Skipped, "cannot be reached", ""},
+		{"topics are missing", func(s *site) { s.p.Topics.Prefix = "other." }, "topics", doctor.Failure, "other.commands", "topics apply"},
+		{"another number of partitions is set", func(s *site) { s.p.Topics.Partitions = 5 }, "topics", doctor.Failure, "partitions is 4, want 5", "topics.partitions"},
+		{"a topic is set otherwise", func(s *site) {
+			_, err := s.admin.AlterTopicConfigs(s.t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: kadm.StringPtr("1000")}}, s.p.Topics.Names().Events())
+			s.must(err)
+		}, "topics", doctor.Warning, "events: retention.ms is 1000", "kafka-configs"},
+		{"no decider runs", func(s *site) { s.p.Lifecycle.Group = "none" }, "lag", doctor.Failure, "no lifecycle runs", "serve --roles lifecycle"},
+		{"Redis is away", func(s *site) { s.p.Redis.Address = "127.0.0.1:1" }, "redis", doctor.Failure, "127.0.0.1:1", "redis.address"},
+		{"Redis is not set", func(s *site) { s.p.Redis.Address = "" }, "redis", doctor.Warning, "share no sessions", "redis.address"},
+		{"the keyset is lost", func(s *site) { s.must(os.Remove(s.p.Broker.KeysetFile)) }, "keyset", doctor.Failure, "keyset.json", "keyset create"},
+		{"the keyset is broken", func(s *site) { s.must(os.WriteFile(s.p.Broker.KeysetFile, []byte("{"), 0o600)) }, "keyset", doctor.Failure, "keyset", "other brokers"},
+		{"AWS does not know us", func(s *site) {
+			s.sts = func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+				fmt.Fprint(w, `<ErrorResponse><Error><Code>InvalidClientTokenId</Code><Message>not valid</Message></Error></ErrorResponse>`)
+			}
+		}, "aws", doctor.Failure, "InvalidClientTokenId", "default chain"},
+		{"we are somebody else", func(s *site) { s.p.AWS.Identities = []string{"arn:aws:iam::111111111111:role/other"} }, "aws", doctor.Warning, "none of aws.identities", "aws.identities"},
+		{"the same role in another account", func(s *site) { s.p.AWS.Identities = []string{"arn:aws:iam::222222222222:role/broker"} }, "aws", doctor.Warning, "none of aws.identities", "aws.identities"},
+		{"our clock is ahead", func(s *site) {
+			s.sts = answers(func() time.Time { return time.Now().Add(-2 * time.Minute) })
+		}, "aws", doctor.Failure, "ahead of that of AWS", "NTP"},
+		{"our clock is behind", func(s *site) {
+			s.sts = answers(func() time.Time { return time.Now().Add(2 * time.Minute) })
+		}, "aws", doctor.Failure, "behind that of AWS", "NTP"},
+		{"the API refuses our key", func(s *site) {
+			s.p.API = func(context.Context) error { return errors.New("unauthenticated") }
+		}, "api", doctor.Failure, "unauthenticated", "key"},
+		{"the API is not known", func(s *site) { s.p.API = nil }, "api", doctor.Skipped, "--url", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := newSite(t, embedded(t))
+			row.spoil(s)
+			found := s.examine()
+			if !slices.ContainsFunc(found, func(f doctor.Finding) bool {
+				return f.Part == row.part && f.Verdict == row.verdict && strings.Contains(f.Found, row.found) && strings.Contains(f.Do, row.do) && (row.do == "") == (f.Do == "")
+			}) {
+				t.Errorf("got %+v, want of %s: %s with %q and advice with %q", found, row.part, row.verdict, row.found, row.do)
+			}
+			for _, f := range found {
+				if f.Verdict == doctor.Failure && f.Part != row.part && row.verdict != doctor.Skipped {
+					t.Errorf("beside what is broken: %+v", f)
+				}
+			}
+		})
+	}
+}
+
+func TestMissingRightsAreNamed(t *testing.T) {
+	const password = "a password"
+	brokers := embedded(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", password), kfake.User("PLAIN", "lifecycle", password,
+		kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "*", Operation: kmsg.ACLOperationRead, Pattern: kmsg.ACLResourcePatternTypeLiteral, Allow: true},
+		kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "*", Operation: kmsg.ACLOperationDescribeConfigs, Pattern: kmsg.ACLResourcePatternTypeLiteral, Allow: true},
+		kfake.ACL{Resource: kmsg.ACLResourceTypeGroup, Name: "*", Operation: kmsg.ACLOperationRead, Pattern: kmsg.ACLResourcePatternTypeLiteral, Allow: true},
+		kfake.ACL{Resource: kmsg.ACLResourceTypeCluster, Name: "kafka-cluster", Operation: kmsg.ACLOperationDescribe, Pattern: kmsg.ACLResourcePatternTypeLiteral, Allow: true},
+	))
+	s := newSite(t, brokers, kgo.SASL(plain.Auth{User: "admin", Pass: password}.AsMechanism()))
+	file := filepath.Join(t.TempDir(), "password")
+	s.must(os.WriteFile(file, []byte(password), 0o600))
+	s.p.Kafka.SASL = kafka.SASL{Mechanism: "PLAIN", User: "lifecycle", PasswordFile: file}
+	s.p.Roles = []app.Role{app.Lifecycle}
+	topics := s.p.Topics.Names()
+	found := s.examine()
+	for _, want := range []doctor.Finding{
+		{Part: "rights", Verdict: doctor.Failure, Found: "lifecycle may not write " + topics.Commands() + ", write " + topics.Results() + ", write " +
+			topics.Events() + ", write " + topics.State() + ", write " + topics.DeadLetters(), Do: "Give its principal the ACLs of docs/SECURITY.md."},
+		{Part: "rights", Verdict: doctor.Warning, Found: "lifecycle may not end a transaction that hangs",
+			Do: "Give its principal ClusterAction on the cluster; docs/OPERATIONS.md, Hanging transactions."},
+	} {
+		if !slices.Contains(found, want) {
+			t.Errorf("got %+v, want %+v", found, want)
+		}
+	}
+	s.must(os.WriteFile(file, []byte("another"), 0o600))
+	if found := s.examine(); found[0].Verdict != doctor.Failure || !strings.Contains(found[0].Do, "kafka.sasl") {
+		t.Errorf("with a wrong password: %+v", found[0])
+	}
+}
+
+func TestATransactionThatHangsIsFound(t *testing.T) {
+	kafka := testenv.ForgetfulKafka(t)
+	s := newSite(t, kafka.Brokers())
+	cl, err := kgo.NewClient(kgo.SeedBrokers(kafka.Brokers()...), kgo.TransactionalID("gone"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	s.must(err)
+	defer cl.Close()
+	topics := s.p.Topics.Names()
+	s.must(cl.BeginTransaction())
+	s.must(cl.ProduceSync(t.Context(), &kgo.Record{Topic: topics.Audit(), Partition: 1, Value: []byte("known")}).FirstErr())
+	producer, epoch, err := cl.ProducerID(t.Context())
+	s.must(err)
+	kafka.Hang(t, producer, epoch, &kgo.Record{Topic: topics.State(), Partition: 2, Key: []byte("k"), Value: []byte("v")})
+	s.must(cl.EndTransaction(t.Context(), kgo.TryCommit))
+	want := topics.State() + "/2 cannot be read beyond offset 0"
+	if found := s.examine(); !slices.ContainsFunc(found, func(f doctor.Finding) bool {
+		return f.Part == "transactions" && f.Verdict == doctor.Failure && strings.Contains(f.Found, want)
+	}) {
+		t.Errorf("got %+v, want %q", found, want)
+	}
+}
