@@ -34,7 +34,7 @@ func LookAtRedis(ctx context.Context, cfg RedisConfig) (seen RedisSeen, err erro
 	seen.Version = "of unknown version"
 	info, err := client.Info(ctx, "server").Result()
 	if err != nil {
-		return seen, nil //nolint:nilerr // a managed one may not allow it
+		return seen, nil // a managed one may not allow it
 	}
 	for lines := bufio.NewScanner(strings.NewReader(info)); lines.Scan(); {
 		if version, found := strings.CutPrefix(lines.Text(), "redis_version:"); found {

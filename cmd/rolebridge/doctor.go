@@ -55,7 +55,7 @@ code 7 means that something must be mended; a warning alone is exit code 0.`,
 func (l *login) knock() func(context.Context) error {
 	api, environment, err := l.both()
 	if err != nil {
-		return nil //nolint:nilerr // nobody has to set them
+		return nil // nobody has to set them
 	}
 	return func(ctx context.Context) error {
 		_, err := api.List(ctx, environment, "")

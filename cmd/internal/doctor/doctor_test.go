@@ -146,7 +146,7 @@ func TestEachFaultIsFoundWithWhatToDo(t *testing.T) {
 		{"topics are missing", func(s *site) { s.p.Topics.Prefix = "other." }, "topics", doctor.Failure, "other.commands", "topics apply"},
 		{"another number of partitions is set", func(s *site) { s.p.Topics.Partitions = 5 }, "topics", doctor.Failure, "partitions is 4, want 5", "topics.partitions"},
 		{"a topic is set otherwise", func(s *site) {
-			_, err := s.admin.AlterTopicConfigs(s.t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: kadm.StringPtr("1000")}}, s.p.Topics.Names().Events())
+			_, err := s.admin.AlterTopicConfigs(s.t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: new("1000")}}, s.p.Topics.Names().Events())
 			s.must(err)
 		}, "topics", doctor.Warning, "events: retention.ms is 1000", "kafka-configs"},
 		{"no decider runs", func(s *site) { s.p.Lifecycle.Group = "none" }, "lag", doctor.Failure, "no lifecycle runs", "serve --roles lifecycle"},
@@ -209,8 +209,10 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	for _, want := range []doctor.Finding{
 		{Part: "rights", Verdict: doctor.Failure, Found: "lifecycle may not write " + topics.Commands() + ", write " + topics.Results() + ", write " +
 			topics.Events() + ", write " + topics.State() + ", write " + topics.DeadLetters(), Do: "Give its principal the ACLs of docs/SECURITY.md."},
-		{Part: "rights", Verdict: doctor.Warning, Found: "lifecycle may not end a transaction that hangs",
-			Do: "Give its principal ClusterAction on the cluster; docs/OPERATIONS.md, Hanging transactions."},
+		{
+			Part: "rights", Verdict: doctor.Warning, Found: "lifecycle may not end a transaction that hangs",
+			Do: "Give its principal ClusterAction on the cluster; docs/OPERATIONS.md, Hanging transactions.",
+		},
 	} {
 		if !slices.Contains(found, want) {
 			t.Errorf("got %+v, want %+v", found, want)
