@@ -155,12 +155,6 @@ func (c *Client) AbortRotation(ctx context.Context, id string) (r wire.Rotation,
 	return r, err
 }
 
-// Lint says what is wrong with a policy.
-func (c *Client) Lint(ctx context.Context, r wire.LintRequest) (l wire.Lint, err error) {
-	err = c.do(ctx, request{method: http.MethodPost, path: "/rolebridge/v1/policies:lint", body: r}, &l)
-	return l, err
-}
-
 // Policies returns the documents to paste; the query asks for a connector's permissions, as openapi.yaml says.
 func (c *Client) Policies(ctx context.Context, id string, query url.Values) (p wire.Policies, err error) {
 	err = c.do(ctx, request{method: http.MethodGet, path: native(id, "/policies"), query: query}, &p)

@@ -1,12 +1,12 @@
 // Command rolebridge is the one program of the platform: the server roles and the command line of the API.
 //
-// It holds no rule of the domain. A verb that asks the API (provider-integration, connector) is a client like any other;
-// one that works offline (policy) calls the package that it is named after; `topics apply` and `credentials` speak to
-// Kafka and to the broker.
+// It holds no rule of the domain. Verbs that ask the API (provider-integration, connector, access) are a client like any
+// other; those that work offline (policy, keyset) call the package that they are named after; those of an operator speak to
+// Kafka (topics, organization, bootstrap); and credentials speaks to the broker.
 //
-// `serve` puts the roles together (package app). The life of a verb: cobra finds it (root.go), its flags and the environment say where the API is and who asks
-// (login.go), it calls the client, and prints what it got for people, or as JSON or YAML (output.go, table.go). What went
-// wrong becomes one message on standard error and the exit code of its kind (exit.go).
+// `serve` puts the roles together (package app). The life of a verb: cobra finds it (root.go), its flags and the environment
+// say where the API is and who asks (login.go), it calls the client, and prints what it got for people, or as JSON or YAML
+// (output.go, table.go). What went wrong becomes one message on standard error and the exit code of its kind (exit.go).
 package main
 
 import (

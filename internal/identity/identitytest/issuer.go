@@ -85,13 +85,6 @@ func (i *Issuer) Add(k jose.JSONWebKey) {
 	i.keys = append(i.keys, k)
 }
 
-// Withdraw leaves only the last key.
-func (i *Issuer) Withdraw() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.keys = i.keys[len(i.keys)-1:]
-}
-
 // Spoil answers everything with h from now on; nil mends it.
 func (i *Issuer) Spoil(h http.HandlerFunc) {
 	i.mu.Lock()
