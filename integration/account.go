@@ -144,31 +144,22 @@ func checkDescription(field, text string) *Refusal {
 }
 
 func (a Account) withKey(id KeyID, k APIKey) Account {
-	next := make(map[KeyID]APIKey, len(a.Keys)+1)
-	maps.Copy(next, a.Keys)
-	next[id] = k
-	a.Keys = next
+	a.Keys = with(a.Keys, id, k)
 	return a
 }
 
 func (a Account) withoutKey(id KeyID) Account {
-	next := maps.Clone(a.Keys)
-	delete(next, id)
-	a.Keys = next
+	a.Keys = without(a.Keys, id)
 	return a
 }
 
 // Account returns the account of a principal.
 func (s *State) Account(p Principal) (a Account, ok bool) {
-	for at := s; at != nil; at = at.base {
-		if a, ok := at.accounts[p]; ok {
-			if a == nil {
-				return Account{}, false
-			}
-			return *a, true
-		}
+	found, ok := lookup(s, func(at *State) map[Principal]*Account { return at.accounts }, p)
+	if !ok {
+		return Account{}, false
 	}
-	return Account{}, false
+	return *found, true
 }
 
 // Accounts yields what this state holds itself: for a root all accounts, for a fork those that differ from its base, nil

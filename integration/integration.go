@@ -113,17 +113,27 @@ func (i Integration) CredentialsAllowed(o Organization) *Refusal {
 
 // withConnector returns a copy of i in which connector c has binding b.
 func (i Integration) withConnector(c ConnectorID, b Binding) Integration {
-	next := make(map[ConnectorID]Binding, len(i.Connectors)+1)
-	maps.Copy(next, i.Connectors)
-	next[c] = b
-	i.Connectors = next
+	i.Connectors = with(i.Connectors, c, b)
 	return i
 }
 
 // withoutConnector returns a copy of i in which connector c is not bound.
 func (i Integration) withoutConnector(c ConnectorID) Integration {
-	next := maps.Clone(i.Connectors)
-	delete(next, c)
-	i.Connectors = next
+	i.Connectors = without(i.Connectors, c)
 	return i
+}
+
+// with returns a copy of m in which k is v: what an aggregate holds never changes, so that forks may share it.
+func with[K comparable, V any](m map[K]V, k K, v V) map[K]V {
+	next := make(map[K]V, len(m)+1)
+	maps.Copy(next, m)
+	next[k] = v
+	return next
+}
+
+// without returns a copy of m in which k is not.
+func without[K comparable, V any](m map[K]V, k K) map[K]V {
+	next := maps.Clone(m)
+	delete(next, k)
+	return next
 }
