@@ -29,7 +29,7 @@ func (p pim) list(c *call) (answer, error) {
 		return !wanted(i) || !c.mayRead(i.Environment, i.ID)
 	})
 	part, next := cut(page, all, func(i *integration.Integration) string { return string(i.ID) })
-	list := wire.IntegrationList{
+	list := wire.List[wire.Integration]{
 		APIVersion: p.name(), Kind: wire.KindIntegrationList,
 		Metadata: wire.ListMeta{First: p.page(c, q, ""), TotalSize: len(all)},
 		Data:     make([]wire.Integration, 0, len(part)),

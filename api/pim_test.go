@@ -154,7 +154,7 @@ func TestAListIsStableWhileOthersComeAndGo(t *testing.T) {
 	seen := map[string]int{}
 	path, pages := one+inEnv+"&page_size=2", 0
 	for path != "" {
-		var list wire.IntegrationList
+		var list wire.List[wire.Integration]
 		got := request(t, s, apitest.Admin, http.MethodGet, path, "")
 		got.into(t, http.StatusOK, &list)
 		if strings.Contains(string(got.body), `"next":null`) {
@@ -256,7 +256,7 @@ func TestRolesDecideWhatIsSeenAndDone(t *testing.T) {
 	request(t, s, apitest.Assigner, http.MethodPost, one, creation(roleARN+"2")).refused(t, http.StatusForbidden, integration.CodeDenied)
 	request(t, s, apitest.Stranger, http.MethodGet, path, "").refused(t, http.StatusForbidden, integration.CodeDenied)
 	request(t, s, apitest.Stranger, http.MethodGet, one+"/cspi-unknown1"+inEnv, "").refused(t, http.StatusForbidden, integration.CodeDenied)
-	var list wire.IntegrationList
+	var list wire.List[wire.Integration]
 	request(t, s, apitest.Assigner, http.MethodGet, one+"?environment=env-other", "").into(t, http.StatusOK, &list)
 	if len(list.Data) != 0 {
 		t.Errorf("got %d integrations of an environment without a role, want none", len(list.Data))
@@ -353,7 +353,7 @@ func TestFiltersOfV2(t *testing.T) {
 		"": 3, "&provider=AWS": 2, "&provider=azure": 0, "&display_name=ORDER": 2, "&status=DRAFT": 2, "&status=CREATED": 1,
 		"&provider=gcp&status=CREATED": 0,
 	} {
-		var list wire.IntegrationList
+		var list wire.List[wire.Integration]
 		request(t, s, apitest.Admin, http.MethodGet, two+inEnv+query, "").into(t, http.StatusOK, &list)
 		if len(list.Data) != want || list.Metadata.TotalSize != want {
 			t.Errorf("%q: got %d of %d, want %d", query, len(list.Data), list.Metadata.TotalSize, want)

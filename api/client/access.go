@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 
@@ -19,28 +18,6 @@ const (
 	apiKeys      = "/iam/v2/api-keys" //nolint:gosec // a path
 	roleBindings = "/iam/v2/role-bindings"
 )
-
-// every returns all pages of a list.
-func every[T any](ctx context.Context, c *Client, path string, q url.Values) ([]T, error) {
-	var all []T
-	q.Set("page_size", "100")
-	for range mostPages {
-		var page wire.List[T]
-		if err := c.do(ctx, request{method: http.MethodGet, path: path, query: q}, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Data...)
-		if page.Metadata.Next == "" {
-			return all, nil
-		}
-		next, err := url.Parse(page.Metadata.Next)
-		if err != nil {
-			return nil, err
-		}
-		q.Set("page_token", next.Query().Get("page_token"))
-	}
-	return nil, errors.New("the list does not end")
-}
 
 // Organization returns the caller's organization.
 func (c *Client) Organization(ctx context.Context) (o wire.Organization, err error) {

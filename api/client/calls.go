@@ -48,20 +48,25 @@ func (c *Client) Delete(ctx context.Context, environment, id string, force bool)
 	return c.do(ctx, request{method: http.MethodDelete, path: one(id), query: q}.once(), nil)
 }
 
-// mostPages bounds a list: an organization has at most 100,000 integrations.
-const mostPages = 1001
-
 // List returns all integrations of an environment by id, of one provider unless that is empty.
 func (c *Client) List(ctx context.Context, environment, provider string) ([]wire.Integration, error) {
-	var all []wire.Integration
 	q := in(environment)
-	q.Set("page_size", "100")
 	if provider != "" {
 		q.Set("provider", provider)
 	}
+	return every[wire.Integration](ctx, c, pim, q)
+}
+
+// mostPages bounds a list: an organization has at most 100,000 integrations.
+const mostPages = 1001
+
+// every returns all pages of a list.
+func every[T any](ctx context.Context, c *Client, path string, q url.Values) ([]T, error) {
+	var all []T
+	q.Set("page_size", "100")
 	for range mostPages {
-		var page wire.IntegrationList
-		if err := c.do(ctx, request{method: http.MethodGet, path: pim, query: q}, &page); err != nil {
+		var page wire.List[T]
+		if err := c.do(ctx, request{method: http.MethodGet, path: path, query: q}, &page); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Data...)

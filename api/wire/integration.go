@@ -67,14 +67,6 @@ type Reference struct {
 	Kind         string `json:"kind,omitempty"`
 }
 
-// IntegrationList is one page of integrations, ordered by id.
-type IntegrationList struct {
-	APIVersion string        `json:"api_version"`
-	Kind       string        `json:"kind"`
-	Metadata   ListMeta      `json:"metadata"`
-	Data       []Integration `json:"data"`
-}
-
 // ListMeta has the links of a page. Next is absent at the end, never null: a null crashes a client that is in wide use.
 type ListMeta struct {
 	First     string `json:"first"`
