@@ -18,6 +18,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/logtest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/internal/testenv"
 )
@@ -187,8 +188,8 @@ func (w *world) metric(t testing.TB, name, labels string) float64 {
 
 // lines is a log to look into.
 type lines struct {
+	logtest.Log
 	mu       sync.Mutex
-	text     strings.Builder
 	expected map[string]chan struct{}
 }
 
@@ -206,19 +207,14 @@ func (l *lines) expect(words string) <-chan struct{} {
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	n, err := l.Log.Write(p) // first, so that whoever expects it finds it
 	for words, seen := range l.expected {
 		if strings.Contains(string(p), words) {
 			close(seen)
 			delete(l.expected, words)
 		}
 	}
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	return n, err
 }
 
 // The replica that production has is one too.

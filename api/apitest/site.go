@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/api"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/logtest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -44,29 +44,11 @@ type Site struct {
 	URL      string
 	Registry *prometheus.Registry
 
-	log lines
+	log logtest.Log
 }
 
 // Log is what was logged so far.
 func (s *Site) Log() string { return s.log.String() }
-
-// lines keeps what is written to it. Safe for concurrent use.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // Serve starts a site over a new control plane and ends it with the test. Each change is made to the default
 // configuration.

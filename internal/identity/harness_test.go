@@ -1,7 +1,6 @@
 package identity_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +17,7 @@ import (
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/identity"
 	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
+	"github.com/rolebridge/rolebridge/internal/logtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,10 +30,10 @@ const (
 )
 
 // run runs a verifier until the test ends.
-func run(t testing.TB, c identity.Config) (v *identity.Verifier, log *bytes.Buffer) {
+func run(t testing.TB, c identity.Config) (v *identity.Verifier, log *logtest.Log) {
 	t.Helper()
-	log = &bytes.Buffer{}
-	v, err := identity.New("broker", c, slog.New(slog.NewJSONHandler(&locked{to: log}, nil)), prometheus.NewRegistry())
+	log = &logtest.Log{}
+	v, err := identity.New("broker", c, slog.New(slog.NewJSONHandler(log, nil)), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,17 +48,6 @@ func run(t testing.TB, c identity.Config) (v *identity.Verifier, log *bytes.Buff
 		}
 	})
 	return v, log
-}
-
-type locked struct {
-	mu sync.Mutex
-	to *bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.to.Write(p)
 }
 
 // published is what issuers publish, without a network.

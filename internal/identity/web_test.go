@@ -11,10 +11,11 @@ import (
 
 	"github.com/rolebridge/rolebridge/internal/identity"
 	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
+	"github.com/rolebridge/rolebridge/internal/logtest"
 )
 
 // genuine is a verifier that may ask an issuer on loopback.
-func genuine(t *testing.T, change ...func(*identity.Config)) (*identity.Verifier, *identitytest.Issuer, *bytes.Buffer) {
+func genuine(t *testing.T, change ...func(*identity.Config)) (*identity.Verifier, *identitytest.Issuer, *logtest.Log) {
 	t.Helper()
 	i := identitytest.NewIssuer()
 	t.Cleanup(i.Close)
@@ -33,7 +34,7 @@ func TestKeysAreFetchedWhereTheIssuerSaysTheyAre(t *testing.T) {
 	t.Parallel()
 	v, i, log := genuine(t)
 	want(t, "a token", prove(t.Context(), v, acme, i.Token(i.Claims(audience, subject)), wanted(i.URL)), nil)
-	if log.Len() > 0 {
+	if log.String() != "" {
 		t.Errorf("logged: %s", log)
 	}
 }

@@ -2,7 +2,6 @@ package listen_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rolebridge/rolebridge/internal/listen"
+	"github.com/rolebridge/rolebridge/internal/logtest"
 	"github.com/rolebridge/rolebridge/internal/polltest"
 )
 
@@ -31,25 +30,8 @@ const bound = 20 * time.Second
 // server is a listener that is served until the test ends.
 type server struct {
 	*listen.Listener
-	log      *logged
+	log      *logtest.Log
 	registry *prometheus.Registry
-}
-
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func serve(t *testing.T, h http.Handler, change func(*listen.Settings), with ...listen.Option) *server {
@@ -59,7 +41,7 @@ func serve(t *testing.T, h http.Handler, change func(*listen.Settings), with ...
 	if change != nil {
 		change(&settings)
 	}
-	s := &server{log: &logged{}, registry: prometheus.NewRegistry()}
+	s := &server{log: &logtest.Log{}, registry: prometheus.NewRegistry()}
 	metrics, err := listen.NewMetrics(s.registry)
 	if err != nil {
 		t.Fatal(err)

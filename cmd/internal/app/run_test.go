@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -34,6 +33,7 @@ import (
 	"github.com/rolebridge/rolebridge/internal/identity"
 	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
 	"github.com/rolebridge/rolebridge/internal/listen"
+	"github.com/rolebridge/rolebridge/internal/logtest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/internal/secret/secrettest"
 	"github.com/rolebridge/rolebridge/internal/telemetry"
@@ -52,7 +52,7 @@ type run struct {
 	*app.App
 	secrets secrettest.Secrets
 	dir     string
-	log     *written
+	log     *logtest.Log
 	spans   *tracetest.InMemoryExporter
 
 	kafka    []string
@@ -70,24 +70,6 @@ type run struct {
 	stop     func()
 }
 
-// written is a log that may be read while it is written.
-type written struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (w *written) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.Write(p)
-}
-
-func (w *written) Bytes() []byte {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return bytes.Clone(w.text.Bytes())
-}
-
 // kept keeps the spans over the end of the process.
 type kept struct{ *tracetest.InMemoryExporter }
 
@@ -95,7 +77,7 @@ func (kept) Shutdown(context.Context) error { return nil }
 
 func startRun(t *testing.T) *run {
 	t.Helper()
-	r := &run{dir: t.TempDir(), log: &written{}, redis: miniredis.RunT(t), password: rand.Text(), issuer: identitytest.NewIssuer()}
+	r := &run{dir: t.TempDir(), log: &logtest.Log{}, redis: miniredis.RunT(t), password: rand.Text(), issuer: identitytest.NewIssuer()}
 	t.Cleanup(r.issuer.Close)
 	r.secrets.Add(t, "the password of Redis", r.password)
 	r.redis.RequireAuth(r.password)
