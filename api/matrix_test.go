@@ -74,6 +74,7 @@ var guarded = map[string]struct {
 	mine + "{id}/rotation GET":                             {"read", 404, ""},
 	mine + "{id}/rotation POST":                            {"manage", 404, ""},
 	mine + "{id}/rotation DELETE":                          {"manage", 404, ""},
+	mine + "{id}/events GET":                               {"read", 404, ""},
 	mine + "{id}/policies GET":                             {"read", 404, ""},
 	"PATCH /rolebridge/v1/organization":                    {"configure", 403, `{"insecure_roles":"warn"}`},
 	"GET /iam/v2/users":                                    {"accounts", 200, ""},
@@ -97,7 +98,7 @@ var guarded = map[string]struct {
 }
 
 // unguarded are for everybody who is known, or for everybody.
-var unguarded = []string{"GET /openapi.yaml", "GET /rolebridge/v1/organization", "POST /rolebridge/v1/policies:lint"}
+var unguarded = []string{"GET /openapi.yaml", "GET /rolebridge/v1/organization", "GET /rolebridge/v1/watch", "POST /rolebridge/v1/policies:lint"}
 
 // guard finds what an operation needs.
 func guard(t *testing.T, o apitest.Operation) (needs integration.Operation, hidden int, body string, ok bool) {

@@ -32,7 +32,9 @@ type Server struct {
 	handler  http.Handler
 	prover   dryrun.Prover // nil: no dry runs
 	tokens   Tokens        // nil: no bearer tokens
-	dryRuns  *limiter      // by organization
+	events   Events        // nil: no events
+	streams  streams
+	dryRuns  *limiter // by organization
 }
 
 // Option changes a [Server].
@@ -58,6 +60,7 @@ func New(c Config, replica Replica, commands Commands, keys Keyring, reg prometh
 	}
 	s := &Server{
 		config: c, replica: replica, commands: commands, keys: keys, log: log, limiter: limiter, bodies: bodies, dryRuns: dryRuns,
+		streams: streams{of: map[integration.OrganizationID]int{}},
 	}
 	for _, option := range options {
 		option(s)
@@ -134,6 +137,8 @@ func (s *Server) routes() []route {
 		{path: iamPath(wire.KindRoleBinding), methods: map[string]endpoint{http.MethodGet: s.listRoles, http.MethodPost: s.giveRole}},
 		{path: iamPath(wire.KindRoleBinding) + "/{id}", methods: map[string]endpoint{http.MethodGet: s.readRole, http.MethodDelete: s.takeRole}},
 		{path: "/rolebridge/v1/organization", methods: map[string]endpoint{http.MethodGet: s.readOrganization, http.MethodPatch: s.configure}},
+		{path: one + "/events", methods: map[string]endpoint{http.MethodGet: s.history}},
+		{path: "/rolebridge/v1/watch", methods: map[string]endpoint{http.MethodGet: s.watch}},
 		{path: "/rolebridge/v1/policies:lint", methods: map[string]endpoint{http.MethodPost: s.lint}},
 		{path: one + "/policies", methods: map[string]endpoint{http.MethodGet: s.policies}},
 	}
@@ -157,7 +162,8 @@ type answer struct {
 	status   int
 	body     any // nil: none
 	location string
-	command  string // the id of the command that was decided, if one was
+	command  string                    // the id of the command that was decided, if one was
+	stream   func(http.ResponseWriter) // instead of status and body, what goes on for long
 }
 
 // headerCommand names the command that a write became, in the answer.
@@ -199,6 +205,10 @@ func (s *Server) respond(rt route, w http.ResponseWriter, r *http.Request) strin
 	}
 	if a.location != "" {
 		h.Set("Location", a.location)
+	}
+	if a.stream != nil {
+		a.stream(w)
+		return codeOK
 	}
 	if a.body == nil {
 		w.WriteHeader(a.status)

@@ -31,11 +31,13 @@ type ControlPlane struct {
 	mu      sync.Mutex
 	states  map[integration.OrganizationID]*integration.State
 	changed chan struct{}
-	silent  bool  // commands are taken and not decided
-	down    error // commands are not taken
+	log     []integration.Event // of all organizations; an event's place is its offset
+	silent  bool                // commands are taken and not decided
+	down    error               // commands are not taken
 	mapping func(integration.MappingAsked) integration.Finding
 	trust   func(integration.TrustAsked) integration.Report
 	sent    []integration.Command
+	forgot  int // events of the log that are gone
 	prover  dryrun.Prover
 	tokens  api.Tokens
 	ahead   time.Duration // of the clock by which is decided
@@ -139,6 +141,7 @@ func (c *ControlPlane) DryRuns(p dryrun.Prover) { c.prover = p }
 func (c *ControlPlane) Tokens(v api.Tokens) { c.tokens = v }
 
 func (c *ControlPlane) options() (all []api.Option) {
+	all = append(all, api.WithEvents(history{c}))
 	if c.prover != nil {
 		all = append(all, api.WithDryRuns(c.prover))
 	}
@@ -224,6 +227,7 @@ func (c *ControlPlane) apply(s *integration.State, list []integration.Event) {
 		e := list[0]
 		list = list[1:]
 		integration.Evolve(s, e)
+		c.log = append(c.log, e)
 		result := integration.Result{Organization: e.Organization, Integration: e.Integration}
 		switch fact := e.Fact.(type) {
 		case integration.MappingAsked:

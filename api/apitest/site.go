@@ -122,6 +122,10 @@ func checked(t testing.TB, h http.Handler) http.Handler {
 		t.Fatal(err)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == "/rolebridge/v1/watch" {
+			h.ServeHTTP(w, r) // it would never be recorded to its end
+			return
+		}
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, r)
 		if err := compare(document, router, r, rec.Result()); err != nil {

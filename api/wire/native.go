@@ -54,6 +54,27 @@ type ConnectorList struct {
 	Data []Connector `json:"data"`
 }
 
+// Event is what was decided about an integration, or asked of a worker, or refused.
+type Event struct {
+	ID          string         `json:"id"` // its place; rises
+	Type        string         `json:"type"`
+	Time        time.Time      `json:"time"`
+	Integration string         `json:"integration"`
+	Version     int64          `json:"version,omitempty"` // absent for a refusal
+	Command     string         `json:"command,omitempty"` // the id of the command that it answers
+	Data        map[string]any `json:"data"`
+}
+
+// EventList is one page of the history of an integration, oldest first. With a next page it may be short.
+type EventList struct {
+	Metadata struct {
+		Next string `json:"next,omitempty"`
+		// Gap says that older events are kept no longer.
+		Gap bool `json:"gap,omitempty"`
+	} `json:"metadata"`
+	Data []Event `json:"data"`
+}
+
 // Validation is what is known about an integration, and whether credentials flow.
 type Validation struct {
 	Integration string `json:"integration"`

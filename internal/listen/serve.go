@@ -111,6 +111,9 @@ func (l *Listener) Serve(ctx context.Context, h http.Handler, grace time.Duratio
 		ReadHeaderTimeout: limits.ReadHeader, ReadTimeout: limits.Read, WriteTimeout: limits.Write, IdleTimeout: limits.Idle,
 		// What net/http says is about single peers, and any peer may make it say so.
 		ErrorLog: slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context {
+			return context.WithValue(context.WithoutCancel(ctx), stopping{}, ctx.Done())
+		},
 		// One request at a time on each connection: the bound of connections bounds requests too.
 		Protocols: new(http.Protocols),
 	}
@@ -139,6 +142,16 @@ func (l *Listener) Serve(ctx context.Context, h http.Handler, grace time.Duratio
 	}
 	<-failed //nolint:errcheck // always http.ErrServerClosed after a shutdown
 	return err
+}
+
+// stopping is the key of what [Stopping] returns.
+type stopping struct{}
+
+// Stopping is closed when the listener of a request stops: an answer that goes on for long ends then, instead of using up
+// the grace of all. It is nil for a request of no listener.
+func Stopping(ctx context.Context) <-chan struct{} {
+	done, _ := ctx.Value(stopping{}).(<-chan struct{})
+	return done
 }
 
 // reloaded tells of a change of the certificate's files.

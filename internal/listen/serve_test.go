@@ -305,7 +305,7 @@ func TestAPanicIsAnAnswerAndShowsNoSecret(t *testing.T) {
 	}
 }
 
-func TestAStopLetsRequestsFinish(t *testing.T) {
+func TestAStopIsToldToRequestsAndLetsThemFinish(t *testing.T) {
 	t.Parallel()
 	settings := listen.Defaults()
 	settings.Listen = "127.0.0.1:0"
@@ -317,9 +317,13 @@ func TestAStopLetsRequestsFinish(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- l.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		done <- l.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			close(entered)
+			<-listen.Stopping(r.Context())
 			<-leave
+			if err := r.Context().Err(); err != nil {
+				t.Errorf("a request under way was called off: %v", err)
+			}
 			_, _ = io.WriteString(w, "finished")
 		}), bound)
 	}()

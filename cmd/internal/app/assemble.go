@@ -111,7 +111,13 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 	if at, here := a.urls["broker"]; here && c.CredentialsURL == "" {
 		c.CredentialsURL = at + creds.Path
 	}
-	options := []api.Option{api.WithTokens(tokens)}
+	feed, err := events.NewFeed(a.config.Topics.Names(), a.codec, a.kafka, a.log)
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, feed.Close)
+	a.work("events", feed.Run)
+	options := []api.Option{api.WithTokens(tokens), api.WithEvents(feed)}
 	if prover, err := a.dryRuns(); err != nil {
 		return err
 	} else if prover != nil {
