@@ -46,9 +46,10 @@ func newAWSWorld(t *testing.T) *awsWorld {
 	return w
 }
 
-func openAWSWorld(t *testing.T) *awsWorld {
+func openAWSWorld(t *testing.T, with ...creds.Option) *awsWorld {
 	t.Helper()
 	w := &awsWorld{World: awstest.New(t), world: newWorld(t)}
+	w.world.options = with
 	customer := "arn:aws:iam::" + w.Customer.ID + ":role/orders"
 	platform, err := w.Roles(t).EnsureRole(t.Context(), aws.RoleSpec{
 		Name: string(orders), Organization: string(org), Environment: "env", Customer: customer,

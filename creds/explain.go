@@ -117,8 +117,8 @@ func (e *Explainer) one(ctx context.Context, i *integration.Integration, c integ
 		o = &integration.Organization{ID: i.Organization}
 	}
 	of := events.Binding{Organization: o, Integration: i, Connector: c}
-	x.Gates = []GateState{bindingGate(i, c), mappingGate(i), trustGate(i, o)}
-	if c == "" {
+	x.Gates = []GateState{bindingGate(i, c, time.Now()), mappingGate(i), trustGate(i, o)}
+	if x.Gates[0].State == Shut {
 		x.Answer = string(integration.CodeUnauthenticated)
 		return x
 	}
@@ -134,12 +134,36 @@ func (e *Explainer) one(ctx context.Context, i *integration.Integration, c integ
 	return x
 }
 
-func bindingGate(i *integration.Integration, c integration.ConnectorID) GateState {
+// bindingGate says who may ask: until when each token works, and which workloads.
+func bindingGate(i *integration.Integration, c integration.ConnectorID, now time.Time) GateState {
 	b, ok := i.Connectors[c]
 	if !ok {
 		return GateState{GateBinding, Shut, "no connector is bound: rolebridge connector bind"}
 	}
-	return GateState{GateBinding, Open, fmt.Sprintf("bound %s by %s", b.BoundAt.UTC().Format(time.RFC3339), b.BoundBy)}
+	g := GateState{GateBinding, Shut, fmt.Sprintf("bound %s by %s", b.BoundAt.UTC().Format(time.RFC3339), b.BoundBy)}
+	for _, t := range b.Tokens {
+		switch {
+		case !t.Alive(now):
+			continue
+		case t.ExpiresAt.IsZero():
+			g.Detail += "; a token without end"
+		default:
+			g.Detail += "; a token until " + t.ExpiresAt.UTC().Format(time.RFC3339)
+		}
+		g.State = Open
+	}
+	for _, w := range b.Workloads {
+		g.State = Open
+		if w.SPIFFE != "" {
+			g.Detail += "; workload " + w.SPIFFE
+		} else {
+			g.Detail += fmt.Sprintf("; workload %q of %s for %q", w.OIDC.Subject, w.OIDC.Issuer, w.OIDC.Audience)
+		}
+	}
+	if g.State == Shut {
+		g.Detail += "; its tokens have expired: rolebridge connector rotate-token"
+	}
+	return g
 }
 
 func mappingGate(i *integration.Integration) GateState {

@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 )
 
 // states writes the gates of an explanation in their order, with what the read gets.
@@ -81,6 +84,37 @@ func TestEveryGateIsExplained(t *testing.T) {
 
 		_, err = explainer.Explain(t.Context(), string(sink))
 		wantCode(t, "a connector that is not bound", err, integration.CodeNotFound)
+	})
+}
+
+func TestTheBindingGateNamesWhoMayAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		explainer := creds.NewExplainer(w.broker(t), w.replica)
+		want := func(answer string, state creds.State, says ...string) {
+			t.Helper()
+			all, err := explainer.Explain(t.Context(), string(sink))
+			if err != nil || all[0].Answer != answer || all[0].Gates[0].State != state {
+				t.Fatalf("got %+v, %v; want %s and the binding %s", all, err, answer, state)
+			}
+			for _, s := range says {
+				if !strings.Contains(all[0].Gates[0].Detail, s) {
+					t.Errorf("%q does not say %q", all[0].Gates[0].Detail, s)
+				}
+			}
+		}
+		want("ok", creds.Open, "a token without end")
+		w.admit(orders, sink, integration.Workload{SPIFFE: spiffeID}, integration.Workload{OIDC: integration.OIDC{
+			Issuer: "https://issuer.example.com", Audience: audience, Subject: subject,
+		}})
+		want("ok", creds.Open, "a token without end", "workload "+spiffeID, subject, "https://issuer.example.com", audience)
+		w.replica.ChangeBinding(orders, sink, func(_ integration.OrganizationID, b *integration.Binding) {
+			b.Tokens = slices.Clone(b.Tokens)
+			b.Tokens[0].ExpiresAt, b.Workloads = time.Now().Add(time.Hour), nil
+		})
+		want("ok", creds.Open, "a token until 2000-01-01T01:00:00Z")
+		bubbletest.Pass(time.Hour)
+		want("unauthenticated", creds.Shut, "its tokens have expired")
 	})
 }
 

