@@ -13,6 +13,8 @@ import (
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -33,8 +35,8 @@ const (
 	outage       = 25 * time.Second
 )
 
-// Two connectors of two integrations in one worker: Camel's S3 sink, whose profile has a credential_process, and Iceberg's
-// sink, which writes files to S3 and its catalog to DynamoDB and takes our class. First the broker is away, then it is back
+// Three connectors of three integrations in one worker: Camel's sinks to S3 and to DynamoDB, each with a profile that has a
+// credential_process, and Iceberg's sink, which writes files to S3 and its catalog to DynamoDB and takes our class. First the broker is away, then it is back
 // without a memory and STS is away, each for longer than a session is told to live.
 func TestSinksRunThroughAnOutage(t *testing.T) {
 	s := newSite(t)
@@ -42,26 +44,34 @@ func TestSinksRunThroughAnOutage(t *testing.T) {
 	objects := s.bind("cspi-orders", "s3-sink", processLife, allow("s3:*", "arn:aws:s3:::"+bucket, "arn:aws:s3:::"+bucket+"/*"))
 	tables := s.bind("cspi-lake", "iceberg-sink", providerLife,
 		allow("*", "arn:aws:s3:::"+lake, "arn:aws:s3:::"+lake+"/*", "arn:aws:dynamodb:*:*:table/catalog", "arn:aws:dynamodb:*:*:table/catalog/*"))
+	items := s.bind("cspi-items", "dynamodb-sink", processLife, allow("dynamodb:*", "arn:aws:dynamodb:*:*:table/orders"))
+	s.table(items.account, "orders")
 	s.bucket(objects.account, bucket)
 	s.bucket(tables.account, lake)
 	s.startBroker()
 
-	w := s.startWorker(fmt.Sprintf("[profile s3-sink]\ncredential_process = %s credentials --patience 4m --url %s --token-file %s\n",
-		s.rolebridge(), s.url(), objects.tokenFile))
+	var profiles strings.Builder
+	for name, c := range map[string]connector{"s3-sink": objects, "dynamodb-sink": items} {
+		fmt.Fprintf(&profiles, "[profile %s]\ncredential_process = %s credentials --patience 4m --url %s --token-file %s\n",
+			name, s.rolebridge(), s.url(), c.tokenFile)
+	}
+	w := s.startWorker(profiles.String())
 	orders, control := w.topics+"orders", w.topics+"control"
 	w.makeTopics(orders, control)
 	w.put("s3-sink", s.camelToS3(orders, bucket))
+	w.put("dynamodb-sink", s.camelToDynamoDB(orders, "orders"))
 	w.put("iceberg-sink", s.iceberg(orders, control, lake, tables.tokenFile))
 
 	w.wantNoToken("s3-sink", objects)
+	w.wantNoToken("dynamodb-sink", items)
 	w.wantNoToken("iceberg-sink", tables)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	sent, finish := w.produce(ctx, orders)
-	s.eventually("both sinks write", func() bool {
-		w.wantAlive("s3-sink", "iceberg-sink")
-		return s.objects(objects.account, bucket) > 0 && s.rows(tables.account, lake) > 0
+	s.eventually("all sinks write", func() bool {
+		w.wantAlive("s3-sink", "dynamodb-sink", "iceberg-sink")
+		return s.objects(objects.account, bucket) > 0 && s.items(items.account, "orders") > 0 && s.rows(tables.account, lake) > 0
 	})
 
 	before := sent.Load()
@@ -82,13 +92,13 @@ func TestSinksRunThroughAnOutage(t *testing.T) {
 	}
 
 	s.eventually("no record is lost", func() bool {
-		w.wantAlive("s3-sink", "iceberg-sink")
-		return s.objects(objects.account, bucket) >= all && s.rows(tables.account, lake) >= all
+		w.wantAlive("s3-sink", "dynamodb-sink", "iceberg-sink")
+		return s.objects(objects.account, bucket) >= all && s.items(items.account, "orders") >= all && s.rows(tables.account, lake) >= all
 	})
 	if got := s.rows(tables.account, lake); got != all {
 		t.Errorf("the table has %d rows, want each of %d records once", got, all)
 	}
-	for resource, c := range map[string]connector{bucket: objects, lake: tables, "catalog": tables} {
+	for resource, c := range map[string]connector{bucket: objects, "orders": items, lake: tables, "catalog": tables} {
 		if got := s.trail.users(resource, c.account); !slices.Equal(got, []string{c.session}) {
 			t.Errorf("AWS saw %q use %s, want %s alone", got, resource, c.session)
 		}
@@ -108,6 +118,16 @@ func (s *site) camelToS3(topic, bucket string) map[string]string {
 		"camel.error.handler": "no",
 		"camel.sink.url": "aws2-s3://" + bucket + "?useProfileCredentialsProvider=true&profileCredentialsName=s3-sink&region=" + awstest.Region +
 			"&overrideEndpoint=true&uriEndpointOverride=" + s.aws + "&forcePathStyle=true",
+	}
+}
+
+// camelToDynamoDB makes an item of each record's JSON, by Camel's kamelet.
+func (s *site) camelToDynamoDB(topic, table string) map[string]string {
+	return map[string]string{
+		"connector.class": "org.apache.camel.kafkaconnector.CamelSinkConnector", "tasks.max": "1", "topics": topic,
+		"camel.error.handler": "no",
+		"camel.sink.url": "kamelet:aws-ddb-sink?table=" + table + "&region=" + awstest.Region +
+			"&useProfileCredentialsProvider=true&profileCredentialsName=dynamodb-sink&overrideEndpoint=true&uriEndpointOverride=" + s.aws,
 	}
 }
 
@@ -195,6 +215,37 @@ func (s *site) bucket(account, name string) {
 		Bucket: &name, CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: awstest.Region},
 	})
 	s.must(err)
+}
+
+func (s *site) dynamodb(account string) *dynamodb.Client {
+	return dynamodb.New(dynamodb.Options{Region: awstest.Region, BaseEndpoint: &s.aws, Credentials: awstest.Static(account, "test")})
+}
+
+// table makes one whose key is a record's id.
+func (s *site) table(account, name string) {
+	s.t.Helper()
+	_, err := s.dynamodb(account).CreateTable(s.t.Context(), &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: ddb.BillingModePayPerRequest,
+		AttributeDefinitions: []ddb.AttributeDefinition{{AttributeName: sdk.String("id"), AttributeType: ddb.ScalarAttributeTypeS}},
+		KeySchema:            []ddb.KeySchemaElement{{AttributeName: sdk.String("id"), KeyType: ddb.KeyTypeHash}},
+	})
+	s.must(err)
+}
+
+// items counts the items of a table, each of which has a record's amount.
+func (s *site) items(account, name string) (n int) {
+	s.t.Helper()
+	pages := dynamodb.NewScanPaginator(s.dynamodb(account), &dynamodb.ScanInput{TableName: &name})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(s.t.Context())
+		s.must(err)
+		for _, item := range page.Items {
+			if item["amount"] != nil {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // list is the objects of a bucket.
