@@ -3,9 +3,9 @@
 //
 //	go run ./bench [-only lifecycle,restore] [-cpuprofile file]
 //
-// It is not a test: it fails when what was measured is wrong (a record lost, an answer refused), never because it is slow.
-// Nor do its absolute numbers say much: load, servers and what is measured share one machine. The ratios are what to
-// watch.
+// It is not a test: it fails when what was measured is wrong (a record lost, an answer refused), and at its end when a
+// figure misses the target that its line names. Absolute numbers do not say much otherwise: load, servers and what is
+// measured share one machine. The ratios are what to watch, on a machine that has nothing else to do.
 //
 // The life of a number: each benchmark runs some rounds, in which ours and the baseline take turns, and reports medians.
 // It uses the Kafka that ROLEBRIDGE_TEST_KAFKA names, else one of its own, which ends with it. All of it takes about
@@ -41,6 +41,39 @@ type Result struct {
 	Ratio    float64        `json:"ratio"`
 	Baseline float64        `json:"baseline"`
 	Details  map[string]any `json:"details"`
+	Targets  []Target       `json:"targets,omitempty"`
+}
+
+// Target is what a figure of a [Result] must be: at least or at most so much.
+type Target struct {
+	Figure  string   `json:"figure"`
+	Value   float64  `json:"value"`
+	AtLeast *float64 `json:"at_least,omitempty"`
+	AtMost  *float64 `json:"at_most,omitempty"`
+	Met     bool     `json:"met"`
+}
+
+func atLeast(figure string, value, limit float64) Target {
+	return Target{Figure: figure, Value: rounded(value), AtLeast: &limit, Met: value >= limit}
+}
+
+func atMost(figure string, value, limit float64) Target {
+	return Target{Figure: figure, Value: rounded(value), AtMost: &limit, Met: value <= limit}
+}
+
+// missed names the targets that were missed; nil when none was.
+func (r Result) missed() error {
+	var all []error
+	for _, t := range r.Targets {
+		switch {
+		case t.Met:
+		case t.AtLeast != nil:
+			all = append(all, fmt.Errorf("target missed: %s is %g, want at least %g", t.Figure, t.Value, *t.AtLeast))
+		default:
+			all = append(all, fmt.Errorf("target missed: %s is %g, want at most %g", t.Figure, t.Value, *t.AtMost))
+		}
+	}
+	return errors.Join(all...)
 }
 
 // benchmark measures one thing.
@@ -60,13 +93,14 @@ var benchmarks = []benchmark{
 	{"crowd", coldCrowd},
 	{"fleet", fleetReads},
 	{"evaluations", policyEvaluations},
+	{"hostile", hostileTexts},
 	{"validations", validations},
 	{"strangers", strangersWithTokens},
 	{"strangers-oidc", strangersWithIssuersTokens},
 }
 
-// atMost bounds the whole run, servers and all.
-const atMost = 15 * time.Minute
+// longest bounds the whole run, servers and all.
+const longest = 15 * time.Minute
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {
@@ -103,7 +137,7 @@ func run(args []string, out io.Writer) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	ctx, cancel := context.WithTimeout(ctx, atMost)
+	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	lines := json.NewEncoder(out)
 	for _, b := range chosen {
@@ -124,6 +158,9 @@ func run(args []string, out io.Writer) (err error) {
 		r.Details["took_seconds"] = rounded(time.Since(begin).Seconds())
 		if err := lines.Encode(r); err != nil {
 			return err
+		}
+		if missed := r.missed(); missed != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", b.name, missed))
 		}
 	}
 	return err

@@ -72,6 +72,10 @@ func proofSchedule(context.Context) (Result, error) {
 			"proofs":                     sum,
 			"proof_takes_seconds":        proofTakes.Seconds(),
 		},
+		Targets: []Target{
+			atMost("the worst hour to the mean one", float64(worstHour(minutes))/mean, 1.3),
+			atMost("the worst hour after the outage to the mean one", float64(worstHour(minutes[settled:]))/mean, 1.3),
+		},
 	}, nil
 }
 

@@ -93,11 +93,20 @@ func (p pattern) text() string {
 	return b.String()
 }
 
-// match reports whether all of s matches. It goes back to the last star only, so the worst case is len(p)*len(s).
+// match reports whether all of s matches. It goes back to the last star only, so the worst case is len(p)*len(s); for what
+// may be that long there is matchWithin.
 func (p pattern) match(s string, foldCase bool) bool {
+	return p.matchWithin(s, foldCase, new(effort))
+}
+
+// matchWithin is match, which counts its steps, and is false once they are too many.
+func (p pattern) matchWithin(s string, foldCase bool, e *effort) bool {
 	var pi, si int
 	star, resume := -1, 0
 	for si < len(s) {
+		if *e++; e.tooMuch() {
+			return false
+		}
 		r, size := utf8.DecodeRuneInString(s[si:])
 		switch {
 		case pi < len(p) && p[pi] == anyRun:
@@ -136,7 +145,7 @@ func (p pattern) split() []pattern {
 
 // matchARN compares each of the six parts on its own: a star never reaches over a colon into the next part (IAM User
 // Guide, condition operators, ArnLike). ok is false when the pattern has no six parts and says nothing certain.
-func (p pattern) matchARN(s string) (match, ok bool) {
+func (p pattern) matchARN(s string, e *effort) (match, ok bool) {
 	want, got := p.split(), strings.SplitN(s, ":", 6)
 	if len(want) != 6 || want[0].text() != "arn" {
 		return false, false
@@ -145,7 +154,7 @@ func (p pattern) matchARN(s string) (match, ok bool) {
 		return false, true
 	}
 	for i := range want {
-		if !want[i].match(got[i], false) {
+		if !want[i].matchWithin(got[i], false, e) {
 			return false, true
 		}
 	}
@@ -163,6 +172,6 @@ func (p pattern) matchResource(s string) bool {
 			p = append(slices.Clip(p), ':', anyRun)
 		}
 	}
-	match, _ := p.matchARN(s)
+	match, _ := p.matchARN(s, new(effort))
 	return match
 }

@@ -6,20 +6,21 @@ import (
 	"fmt"
 )
 
-// Line is one question of a batch: one JSON object per line. Other fields are ignored.
+// Line is one question of a batch: one JSON object per line. Names are exact and stand once; other ones are ignored, and
+// null is as if the name did not stand there.
 type Line struct {
 	// TrustPolicy is the policy as an object, or as a string that holds its text.
-	TrustPolicy json.RawMessage `json:"trustPolicy"`
+	TrustPolicy json.RawMessage // trustPolicy
 	// PrincipalARN is the caller; a role's ARN means a session of that role.
-	PrincipalARN string  `json:"principalArn"`
-	ExternalID   *string `json:"externalId"`
+	PrincipalARN string  // principalArn
+	ExternalID   *string // externalId
 	// Tags, when present and not null, ask for sts:TagSession too, also when they are empty.
-	Tags        map[string]string `json:"tags"`
-	Action      string            `json:"action"` // default sts:AssumeRole
-	SessionName string            `json:"sessionName"`
-	RoleARN     string            `json:"roleArn"`
+	Tags        map[string]string // tags
+	Action      string            // action; default sts:AssumeRole
+	SessionName string            // sessionName
+	RoleARN     string            // roleArn
 	// Context has further condition keys: a string, number, boolean or a list of those each.
-	Context map[string]json.RawMessage `json:"context"`
+	Context map[string]json.RawMessage // context
 }
 
 // Answer is one line of a batch's output.
@@ -40,8 +41,8 @@ func EvaluateLine(line []byte) Answer {
 	if len(line) > LongestLine {
 		return invalidAnswer(fmt.Sprintf("the line has more than %d bytes", LongestLine))
 	}
-	var in Line
-	if err := json.Unmarshal(line, &in); err != nil {
+	in, err := readLine(line)
+	if err != nil {
 		return invalidAnswer(fmt.Sprintf("the line is not a question: %v", err))
 	}
 	return in.Answer()

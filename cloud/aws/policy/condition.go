@@ -82,8 +82,8 @@ func (p *Policy) sayAbsent(c *Condition, into *findings) {
 	switch t := trait(c.key); {
 	case t == 0:
 		remedy := ""
-		if near := suggestKey(c.Key); near != "" {
-			remedy = fmt.Sprintf("Write %q, if that is meant.", near)
+		if c.near != "" {
+			remedy = fmt.Sprintf("Write %q, if that is meant.", c.near)
 		}
 		p.sayRemedy(into, c.at, CodeUnknownKey, fmt.Sprintf("no request is known to carry %s; it counts as absent", quote(c.Key)), remedy)
 	case t&derived == 0:
@@ -119,6 +119,26 @@ func (p *Policy) compare(c *Condition, got string, ctx map[string][]string, into
 }
 
 func (p *Policy) compareOne(c *Condition, want *Value, got string, ctx map[string][]string, into *findings) verdict {
+	result := p.compareText(c, want, got, ctx, into)
+	if into.effort.tooMuch() {
+		p.say(into, c.at, CodeTooCostly, "comparing the request with the policy's patterns and variables takes more than a policy in good faith would; it was given up")
+		return unknown
+	}
+	return result
+}
+
+// effort is what comparing with patterns and variables has cost, in characters that were looked at. Some ten thousand
+// characters of policy could otherwise take a second and a hundred megabytes.
+type effort int
+
+const (
+	mostEffort     = 1 << 18 // in one evaluation
+	expansionCosts = 32      // for a character that is copied
+)
+
+func (e effort) tooMuch() bool { return e > mostEffort }
+
+func (p *Policy) compareText(c *Condition, want *Value, got string, ctx map[string][]string, into *findings) verdict {
 	o := c.op
 	if want.variable {
 		return p.compareVariable(c, want, got, ctx, into)
@@ -129,9 +149,9 @@ func (p *Policy) compareOne(c *Condition, want *Value, got string, ctx map[strin
 	case familyFold:
 		return boolVerdict(strings.EqualFold(want.Text, got))
 	case familyLike:
-		return boolVerdict(want.wild.match(got, false))
+		return boolVerdict(want.wild.matchWithin(got, false, &into.effort))
 	case familyARN:
-		match, ok := want.wild.matchARN(got)
+		match, ok := want.wild.matchARN(got, &into.effort)
 		if !ok {
 			return unknown
 		}
@@ -163,7 +183,7 @@ func (p *Policy) compareOne(c *Condition, want *Value, got string, ctx map[strin
 
 // compareVariable compares with a value that has policy variables. Only strings and ARNs may have them.
 func (p *Policy) compareVariable(c *Condition, want *Value, got string, ctx map[string][]string, into *findings) verdict {
-	expanded, fault := expand(want.Text, ctx)
+	expanded, fault := expand(want.Text, ctx, &into.effort)
 	if fault != "" {
 		p.say(into, want.at, CodeVariableUnresolved, fault)
 		return unknown
@@ -175,9 +195,9 @@ func (p *Policy) compareVariable(c *Condition, want *Value, got string, ctx map[
 	case familyFold:
 		return boolVerdict(strings.EqualFold(expanded.text(), got))
 	case familyLike:
-		return boolVerdict(expanded.match(got, false))
+		return boolVerdict(expanded.matchWithin(got, false, &into.effort))
 	case familyARN:
-		match, ok := expanded.matchARN(got)
+		match, ok := expanded.matchARN(got, &into.effort)
 		if !ok {
 			return unknown
 		}

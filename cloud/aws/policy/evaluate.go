@@ -137,7 +137,7 @@ func (p *Policy) hasResource(s *Statement, r *Request, ctx map[string][]string, 
 		want := v.wild
 		if v.variable {
 			var fault string
-			if want, fault = expand(v.Text, ctx); fault != "" {
+			if want, fault = expand(v.Text, ctx, &into.effort); fault != "" {
 				p.say(into, v.at, CodeVariableUnresolved, fault)
 				result = max(result, unknown)
 				continue

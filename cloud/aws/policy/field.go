@@ -52,9 +52,12 @@ func identityResource(resource string) bool {
 	return true
 }
 
+// longestExternalID is the most that STS takes (STS API reference, AssumeRole), in characters.
+const longestExternalID = 1224
+
 // checkExternalID accepts what STS accepts: 2 to 1,224 of [\w+=,.@:/-] (STS API reference, AssumeRole).
 func checkExternalID(id string) error {
-	if !consists(id, 2, 1224, func(r rune) bool { return isIdentity(r) || r == ':' || r == '/' }) {
+	if !consists(id, 2, longestExternalID, func(r rune) bool { return isIdentity(r) || r == ':' || r == '/' }) {
 		return &FieldError{"external ID", id, "2 to 1,224 letters, digits and _+=,.@:/-"}
 	}
 	return nil

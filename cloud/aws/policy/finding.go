@@ -49,6 +49,7 @@ type findings struct {
 	// severe is true once an element could not be understood; it holds also for findings past the bound.
 	invalid bool
 	refused bool
+	effort  effort
 }
 
 func (f *findings) add(x Finding) {

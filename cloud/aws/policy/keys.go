@@ -128,10 +128,11 @@ var canonicalKeys = []string{
 // suggestKey finds the known key nearest to a misspelt one, "" when none is near.
 func suggestKey(key string) string {
 	_, name, _ := strings.Cut(strings.ToLower(key), ":")
+	name = strings.ReplaceAll(name, "-", "")
 	best, distance := "", 4
 	for _, c := range canonicalKeys {
 		_, canonical, _ := strings.Cut(strings.ToLower(c), ":")
-		if d := editDistance(strings.ReplaceAll(name, "-", ""), canonical); d < distance {
+		if d := editDistance(name, canonical); d < distance {
 			best, distance = c, d
 		}
 	}

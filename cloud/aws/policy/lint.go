@@ -102,6 +102,7 @@ type Expect struct {
 // linter is one run.
 type linter struct {
 	*Policy
+	tried    findings // what trying single statements costs, all of them together
 	e        Expect
 	platform *Caller // nil when not expected
 	customer ARN
@@ -119,6 +120,12 @@ func (p *Policy) Lint(e Expect) []Finding {
 		l.found.add(f)
 	}
 	l.customer, _ = ParseARN(e.CustomerRole)
+	for _, id := range e.ExternalIDs {
+		if len(id) > longestExternalID {
+			l.found.add(Finding{Code: CodeExpectationNotUsable, Message: fmt.Sprintf("external ID: has %d characters", len(id)), Remedy: "Give an external ID of at most 1,224 characters."})
+			l.e.ExternalIDs = nil
+		}
+	}
 	if e.PlatformRole != "" {
 		if c, err := SessionCaller(e.PlatformRole, "rolebridge"); err != nil {
 			l.found.add(Finding{Code: CodeExpectationNotUsable, Message: "platform role: " + err.Error(), Remedy: "Give the ARN of the platform's role."})
@@ -142,7 +149,21 @@ func (p *Policy) Lint(e Expect) []Finding {
 			l.tagging()
 		}
 	}
+	if l.tried.effort.tooMuch() {
+		l.report(l.root, CodeTooCostly, "", "", "the policy's patterns and variables take too long to compare with; not all of it was looked at")
+	}
 	return sorted(l.found.list)
+}
+
+// Evaluate is the policy's. That it was too costly is a finding of the linter: nothing is certain then.
+func (l *linter) Evaluate(r Request) Result {
+	got := l.Policy.Evaluate(r)
+	for _, f := range got.Findings {
+		if f.Code == CodeTooCostly {
+			l.found.add(f)
+		}
+	}
+	return got
 }
 
 // report adds a finding at n.
@@ -181,7 +202,7 @@ func (l *linter) conditions(s *Statement) {
 		}
 		for _, v := range c.Values {
 			if v.variable {
-				if _, fault := expand(v.Text, nil); strings.Contains(fault, "not closed") || strings.Contains(fault, "is not") {
+				if _, fault := expand(v.Text, nil, &l.tried.effort); strings.Contains(fault, "not closed") || strings.Contains(fault, "is not") {
 					l.report(v.at, CodeVariable, "", "Write ${service:Key}, or ${$} for a dollar sign.", "%s", fault)
 				}
 			}

@@ -137,14 +137,13 @@ func (l *linter) leaks(s *Statement) bool {
 	if l.platform != nil {
 		r.Caller = *l.platform
 	}
-	var ignored findings
 	for _, id := range []string{"", strangeID} {
 		r.ExternalID = id
-		if l.judge(s, r.context(), &ignored) == yes {
+		if l.judge(s, r.context(), &l.tried) == yes {
 			return true
 		}
 	}
-	return false
+	return l.tried.effort.tooMuch() // then it is not known
 }
 
 // strangeID is an external ID that no policy names on purpose.
@@ -177,7 +176,7 @@ func (l *linter) values(c *Condition) {
 			l.report(v.at, CodeExternalIDWildcard, severity, l.idCondition(), "%s takes %s for the external ID", quote(v.Text), how)
 		}
 		for _, id := range want {
-			if v.Text == id || c.op.family == familyFold && strings.EqualFold(v.Text, id) || c.op.family == familyLike && v.wild.match(id, false) {
+			if v.Text == id || c.op.family == familyFold && strings.EqualFold(v.Text, id) || c.op.family == familyLike && v.wild.matchWithin(id, false, &l.tried.effort) {
 				matched[id] = true
 			}
 		}

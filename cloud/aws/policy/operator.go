@@ -149,7 +149,7 @@ func suggestOperator(written string) string {
 
 // editDistance is Levenshtein's, for short names; long ones are simply far.
 func editDistance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
+	if len(a) > 64 || len(b) > 64 || len(a) > len(b)+8 || len(b) > len(a)+8 {
 		return 64
 	}
 	row := make([]int, len(b)+1)

@@ -328,6 +328,10 @@ func (p *Policy) condition(op operator, operatorName string, k member) Condition
 	if vendor, name, ok := strings.Cut(k.name, ":"); !ok || vendor == "" || name == "" || strings.ContainsAny(vendor, " *?\t\r\n") {
 		p.say(&p.found, k.value, CodeBadKey, fmt.Sprintf("%s is not a condition key: want service:Key", quote(k.name)))
 	}
+	if trait(c.key) == 0 && p.strangers < maxFindings {
+		p.strangers++
+		c.near = suggestKey(c.Key)
+	}
 	items := k.value.items
 	if k.value.kind != kindList {
 		items = []*node{k.value}

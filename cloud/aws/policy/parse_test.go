@@ -253,6 +253,22 @@ func TestABatchLineIsAnswered(t *testing.T) {
 		{"no policy", fmt.Sprintf(`{"principalArn":%q}`, platformRole), policy.Invalid, nil},
 		{"no caller", `{"trustPolicy":{}}`, policy.Invalid, nil},
 		{"not a line", `[`, policy.Invalid, nil},
+		{"a name in another case is another field", line(`"ExternalId":"x1","externalID":"x1","EXTERNALID":"x1"`), policy.ImplicitDeny, nil},
+		{"a name in another case does not overwrite", line(`"externalId":"x1","externalid":"wrong"`), policy.Allowed, &zero},
+		{"a name that stands twice", line(`"externalId":"wrong","externalId":"x1"`), policy.Invalid, nil},
+		{"a name that stands twice and means the same", line(`"externalId":"x1","note":2`), policy.Invalid, nil},
+		{"an escaped name that stands twice", line(`"externalId":"wrong","external\u0049d":"x1"`), policy.Invalid, nil},
+		{"a tag that stands twice", line(`"externalId":"x1","tags":{"a":"b","a":"c"}`), policy.Invalid, nil},
+		{"a tag that stands twice in another case", line(`"externalId":"x1","tags":{"a":"b","A":"c"}`), policy.Invalid, nil},
+		{"a context key that stands twice", line(`"context":{"sts:ExternalId":"wrong","sts:ExternalId":"x1"}`), policy.Invalid, nil},
+		{"a context key that stands twice in another case", line(`"context":{"sts:ExternalId":"x1","STS:externalid":"wrong"}`), policy.Invalid, nil},
+		{"names within what is ignored may repeat", strings.Replace(line(`"externalId":"x1"`), `"note":1`, `"note":{"a":1,"a":2}`, 1), policy.Allowed, &zero},
+		{"an external ID that is a number", line(`"externalId":1`), policy.Invalid, nil},
+		{"half of a character", line(`"externalId":"\ud800"`), policy.Invalid, nil},
+		{"text after the end", line(`"externalId":"x1"`) + "{}", policy.Invalid, nil},
+		{"an end that is missing", strings.TrimSuffix(line(`"externalId":"x1"`), "}"), policy.Invalid, nil},
+		{"a list", `[]`, policy.Invalid, nil},
+		{"an external ID without end", line(`"externalId":"` + strings.Repeat("x", 70_000) + `"`), policy.Invalid, nil},
 	} {
 		got := policy.EvaluateLine([]byte(test.line))
 		if got.Decision != test.want || (got.Statement == nil) != (test.statement == nil) || got.Statement != nil && *got.Statement != *test.statement {

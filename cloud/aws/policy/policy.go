@@ -52,9 +52,10 @@ type Policy struct {
 	ID         string
 	Statements []Statement
 
-	root  *node
-	lines lineIndex
-	found findings
+	root      *node
+	lines     lineIndex
+	strangers int // unknown condition keys, for which a known one was looked for
+	found     findings
 }
 
 // Statement is one statement. Exactly one of each pair (Actions or their negation, …) holds.
@@ -88,9 +89,10 @@ type Condition struct {
 	Key      string // as written
 	Values   []Value
 
-	op  operator
-	key string // lower case
-	at  *node
+	op   operator
+	key  string // lower case
+	near string // the known key that was probably meant, of an unknown one
+	at   *node
 }
 
 // Place is where an element of the document stands.

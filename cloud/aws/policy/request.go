@@ -218,6 +218,9 @@ func (r *Request) check() error {
 	if !ok || service == "" || name == "" || strings.ContainsAny(r.Action, "*?") {
 		return fmt.Errorf("%s is not the action of a request: want service:Name without wildcards", quote(r.Action))
 	}
+	if n := r.size(); n > mostOfRequest {
+		return fmt.Errorf("the request has %d bytes of parameters and context; at most %d are looked at", n, mostOfRequest)
+	}
 	c := &r.Caller
 	switch {
 	case c.Service != "" || c.Federated != "":
@@ -233,4 +236,27 @@ func (r *Request) check() error {
 		r.Caller = full
 	}
 	return nil
+}
+
+// mostOfRequest bounds what a request may hold, in bytes: STS takes 50 tags of 128 and 256 characters, and an external ID
+// of 1,224.
+const mostOfRequest = 64 << 10
+
+func (r *Request) size() int {
+	n := len(r.ExternalID) + len(r.SessionName) + len(r.SourceIdentity) + len(r.Resource) + len(r.Action) + len(r.Caller.ARN)
+	for _, tags := range []map[string]string{r.Tags, r.Caller.Tags} {
+		for k, v := range tags {
+			n += len(k) + len(v)
+		}
+	}
+	for _, k := range r.TransitiveTags {
+		n += len(k)
+	}
+	for k, values := range r.Context {
+		n += len(k)
+		for _, v := range values {
+			n += len(v) + 1
+		}
+	}
+	return n
 }

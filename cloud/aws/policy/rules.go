@@ -49,6 +49,7 @@ const (
 	CodeVariable            Code = "policy-variable"
 	CodeVariableUnresolved  Code = "policy-variable-unresolved"
 	CodeBadRequest          Code = "bad-request"
+	CodeTooCostly           Code = "too-costly"
 )
 
 // rule is what holds for every finding of a code.
@@ -116,4 +117,5 @@ var rules = map[Code]rule{
 	CodeVariable:            {Warning, false, false, "A policy variable that is not replaced", `"Version": "2012-10-17"`},
 	CodeVariableUnresolved:  {Warning, false, false, "A policy variable without a value in the request", "Give it a default: ${key, 'value'}."},
 	CodeBadRequest:          {Error, false, true, "A request that cannot be evaluated", ""},
+	CodeTooCostly:           {Error, false, false, "Patterns or variables that take too long to compare", "Use fewer and shorter patterns and variables."},
 }

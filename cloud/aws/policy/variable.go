@@ -6,8 +6,13 @@ import "strings"
 // themselves. What a request brings in is never a wildcard: a tag of "*" must not open a door.
 //
 // fault is "" or says why the value has no certain meaning; nothing may be allowed on it.
-func expand(text string, ctx map[string][]string) (p pattern, fault string) {
+//
+// What is expanded counts as effort: a kilobyte of variables may become a megabyte.
+func expand(text string, ctx map[string][]string, e *effort) (p pattern, fault string) {
 	for text != "" {
+		if e.tooMuch() {
+			return nil, "the values of the policy variables are too much to compare with"
+		}
 		start := strings.Index(text, "${")
 		if start < 0 {
 			return append(p, wild(text)...), ""
@@ -22,6 +27,7 @@ func expand(text string, ctx map[string][]string) (p pattern, fault string) {
 		if fault != "" {
 			return nil, fault
 		}
+		*e += effort(len(value) * expansionCosts)
 		p = append(p, literal(value)...)
 		text = rest[end+1:]
 	}
