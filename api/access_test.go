@@ -113,9 +113,9 @@ func TestWhyAnAPIKeyIsRefusedIsNotSaid(t *testing.T) {
 	}
 	// Somebody who read the proof on Kafka gives it to an account in an organization of theirs.
 	kept, _ := s.Account(apitest.OrgA, integration.Principal(sa.ID))
-	s.Do(t, apitest.OrgB, "platform:test", integration.CreateAccount{Account: "sa-thief", Kind: integration.ServiceAccount, Name: "n"})
-	s.Do(t, apitest.OrgB, "u-admin-b", integration.CreateKey{Account: "sa-thief", KeyClaim: integration.KeyClaim{Key: "COPIED0000000000", Proof: kept.Keys[integration.KeyID(k.ID)].Proof}})
-	s.Do(t, apitest.OrgB, "u-admin-b", integration.CreateKey{Account: "sa-thief", KeyClaim: integration.KeyClaim{Key: integration.KeyID(k.ID), Proof: kept.Keys[integration.KeyID(k.ID)].Proof}})
+	s.Do(t, apitest.OrgB, "platform:test", integration.CreateAccount{Account: integration.Principal(sa.ID), Kind: integration.ServiceAccount, Name: "n"})
+	s.Do(t, apitest.OrgB, "u-admin-b", integration.CreateKey{Account: integration.Principal(sa.ID), KeyClaim: integration.KeyClaim{Key: "COPIED0000000000", Proof: kept.Keys[integration.KeyID(k.ID)].Proof}})
+	s.Do(t, apitest.OrgB, "u-admin-b", integration.CreateKey{Account: integration.Principal(sa.ID), KeyClaim: integration.KeyClaim{Key: integration.KeyID(k.ID), Proof: kept.Keys[integration.KeyID(k.ID)].Proof}})
 	// One that ended a moment ago.
 	ended := apiKey(t, s, apitest.Admin, sa.ID, `,"expires_at":"`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"`)
 	s.Expire(t, apitest.OrgA, integration.KeyID(ended.ID))
