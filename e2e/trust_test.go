@@ -32,13 +32,9 @@ func founded(t *testing.T) (w *world, broker, trust *process, c *customer) {
 	for _, p := range []*process{platform, broker, trust} {
 		p.ready()
 	}
-	p := w.producer()
-	for _, c := range founding() {
-		p.send(c)
-	}
-	p.finish()
-	w.answered(time.Minute, founding())
-	return w, broker, trust, w.customer(platform.url("api"))
+	w.found()
+	c = w.customer(platform.url("api"))
+	return w, broker, trust, c
 }
 
 // facts are what was decided about an integration after a version.
