@@ -121,6 +121,7 @@ func measureReads(ctx context.Context, g *errgroup.Group, broker http.Handler) (
 	}
 	return Result{
 		Value: median(ours.rates), Unit: "reads/s", Baseline: median(base.rates),
+		Targets: []Target{atLeast("reads/s to those of a bare handler", median(ours.rates)/median(base.rates), 0.85)},
 		Details: map[string]any{
 			"baseline_is":               "a bare net/http handler with the same headers and body, behind the same server",
 			"connections":               readConnections,
