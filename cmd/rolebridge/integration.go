@@ -37,6 +37,8 @@ type shown struct {
 	Azure       *string  `json:"multi_tenant_app_id,omitempty"`
 	Tenant      *string  `json:"customer_azure_tenant_id,omitempty"`
 	Usages      []string `json:"usages"`
+	// Rotation is the one under way; absent when there is none.
+	Rotation *wire.Rotation `json:"rotation,omitempty"`
 }
 
 func show(i wire.Integration) shown {
@@ -55,9 +57,10 @@ func text(s *string) string {
 	return *s
 }
 
-// printIntegration prints one integration, for people with its rotation under way if there is one.
-func printIntegration(to io.Writer, f format, i wire.Integration, rotation string) error {
+// printIntegration prints one integration, with its rotation under way if there is one.
+func printIntegration(to io.Writer, f format, i wire.Integration, r *wire.Rotation) error {
 	s := show(i)
+	s.Rotation = r
 	if f != human {
 		return f.document(to, s)
 	}
@@ -69,7 +72,7 @@ func printIntegration(to io.Writer, f format, i wire.Integration, rotation strin
 		{"Status", s.Status},
 		{"IAM Role ARN", text(s.IAMRole)},
 		{"External ID", text(s.ExternalID)},
-		{"Rotation", rotation},
+		{"Rotation", rotation(r)},
 		{"Customer Role ARN", text(s.Customer)},
 		{"Google Service Account", text(s.GCP)},
 		{"Customer Google Service Account", text(s.CustomerGCP)},

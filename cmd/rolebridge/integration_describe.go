@@ -21,7 +21,7 @@ func newIntegrationDescribe(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			turn, err := underWay(c.Context(), api, out, i.ID)
+			turn, err := underWay(c.Context(), api, i.ID)
 			if err != nil {
 				return err
 			}

@@ -14,7 +14,7 @@ import (
 
 // showSaved prints what was created or updated, for people with what to do next.
 func (s streams) showSaved(ctx context.Context, api *client.Client, out format, i wire.Integration) error {
-	if err := printIntegration(s.out, out, i, ""); err != nil {
+	if err := printIntegration(s.out, out, i, nil); err != nil {
 		return err
 	}
 	if out == human {

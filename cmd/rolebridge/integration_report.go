@@ -47,9 +47,9 @@ Nothing is proved anew; "validate" does that. Exit code 0 means that trust is va
 	return c
 }
 
-// showValidation prints what is known of trust, for people with the rotation under way, and ends as trust is.
+// showValidation prints what is known of trust, with the rotation under way, and ends as trust is.
 func (s streams) showValidation(ctx context.Context, api *client.Client, out format, v wire.Validation) error {
-	turn, err := underWay(ctx, api, out, v.Integration)
+	turn, err := underWay(ctx, api, v.Integration)
 	if err != nil {
 		return err
 	}
@@ -59,9 +59,12 @@ func (s streams) showValidation(ctx context.Context, api *client.Client, out for
 	return proved(v)
 }
 
-func printValidation(to io.Writer, f format, v wire.Validation, rotation string) error {
+func printValidation(to io.Writer, f format, v wire.Validation, r *wire.Rotation) error {
 	if f != human {
-		return f.document(to, v)
+		return f.document(to, struct {
+			wire.Validation
+			Rotation *wire.Rotation `json:"rotation,omitempty"` // absent when there is none
+		}{v, r})
 	}
 	credentials := "allowed"
 	if !v.Credentials.Allowed {
@@ -81,7 +84,7 @@ func printValidation(to io.Writer, f format, v wire.Validation, rotation string)
 		{"Platform Role", mapping},
 		{"Trust", string(v.Trust.Status)},
 		{"Last Valid", valid},
-		{"Rotation", rotation},
+		{"Rotation", rotation(r)},
 		{"Credentials", credentials},
 	}
 	if v.Trust.Report != nil {

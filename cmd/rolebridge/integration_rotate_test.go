@@ -147,6 +147,17 @@ func TestMachinesAreToldOfARotationWithoutHelp(t *testing.T) {
 		if err := read([]byte(got.out), &fields); err != nil || got.err != "" {
 			t.Fatalf("%s: got %q and %q, %v", form, got.out, got.err, err)
 		}
+		for _, verb := range []string{"describe", "report"} {
+			var all map[string]any
+			shown := r.cli.run(t, "pi", verb, string(r.id), "-o", form)
+			if err := read([]byte(shown.out), &all); err != nil {
+				t.Fatalf("%s %s: got %q, %v", verb, form, shown.out, err)
+			}
+			turn, _ := all["rotation"].(map[string]any)
+			if turn["phase"] != "proving" || turn["next_external_id"] != i.NextExternalID() || turn["trust_policy"] != nil {
+				t.Errorf("%s %s: the rotation is shown as %v", verb, form, all["rotation"])
+			}
+		}
 		if fields["phase"] != "proving" || fields["next_external_id"] != i.NextExternalID() || fields["trust_policy"] == nil {
 			t.Errorf("%s: got %v", form, fields)
 		}

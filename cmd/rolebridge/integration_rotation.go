@@ -14,8 +14,9 @@ import (
 )
 
 // rotation is a rotation under way in one line; empty when there is none.
-func rotation(r wire.Rotation) string {
+func rotation(r *wire.Rotation) string {
 	switch {
+	case r == nil:
 	case r.NextExternalID != "" && r.AdmittedSince != nil:
 		return fmt.Sprintf("%s: %s is accepted since %s", r.Phase, r.NextExternalID, when(*r.AdmittedSince))
 	case r.NextExternalID != "":
@@ -28,19 +29,20 @@ func rotation(r wire.Rotation) string {
 	return ""
 }
 
-// underWay asks for the rotation of an integration that people are shown, in one line. Scripts have "rotate-external-id
-// --status" for it.
-func underWay(ctx context.Context, api *client.Client, f format, id string) (string, error) {
-	if f != human {
-		return "", nil
-	}
+// underWay asks for the rotation of an integration; nil when there is none. What to paste is left to "rotate-external-id
+// --status".
+func underWay(ctx context.Context, api *client.Client, id string) (*wire.Rotation, error) {
 	r, err := call(api.Rotation(ctx, id))
-	return rotation(r), err
+	if err != nil || r.Phase == wire.RotationNone {
+		return nil, err
+	}
+	r.TrustPolicy = nil
+	return &r, nil
 }
 
 // progress is what is said while a rotation is waited for: how far it is, and what the last proof found.
 func progress(r wire.Rotation, v wire.Validation) string {
-	text := rotation(r)
+	text := rotation(&r)
 	if text == "" {
 		text = "no rotation: " + r.ExternalID + " is in use"
 	}

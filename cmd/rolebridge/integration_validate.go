@@ -121,7 +121,7 @@ func (w *waiting) trust(ctx context.Context, s streams, api *client.Client, id s
 	if v, err = w.until(ctx, s.err, api, v); err != nil {
 		return err
 	}
-	if err := printValidation(s.err, human, v, ""); err != nil {
+	if err := printValidation(s.err, human, v, nil); err != nil {
 		return err
 	}
 	return proved(v)

@@ -60,7 +60,7 @@ func inBubble(t *testing.T, idle bool, f func(*testing.T, *site)) {
 		defer s.from.Close()
 		s.Teller, err = hint.New(client, s.codec, slog.New(slog.DiscardHandler), s.reg)
 		must(t, err)
-		ctx, stop := context.WithCancel(context.Background())
+		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		if !idle {
 			go func() { done <- s.Run(ctx) }()
