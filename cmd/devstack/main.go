@@ -36,6 +36,9 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "devstack:", err)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			fmt.Fprintln(os.Stderr, "Another devstack may be running; --port 0 picks free ports (make run ARGS='--port 0').")
+		}
 		os.Exit(1) //nolint:gocritic // nothing is left to be stopped
 	}
 }

@@ -34,6 +34,9 @@ func newAPIKeyCreate(s streams) *cobra.Command {
 			}
 			var r wire.APIKeyRequest
 			r.Spec.Owner.ID, r.Spec.DisplayName, r.Spec.Description = args[0], name, description
+			if life < 0 {
+				return usagef("--expires-in %v: has passed", life)
+			}
 			if life > 0 {
 				r.Spec.ExpiresAt = time.Now().Add(life).UTC().Truncate(time.Second)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -40,14 +41,29 @@ func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, 
 // quiet is a result that is not an error: it was printed already.
 func quiet(code integration.Code) error { return &exit{code: code.Answer().Exit} }
 
-// exactly wants n arguments, atLeast n or more.
+// exactly wants n arguments, atLeast n or more. An empty one is most often a variable of a shell that is not set.
 func exactly(n int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error { return usage(cobra.ExactArgs(n)(c, args)) }
+	return func(c *cobra.Command, args []string) error { return arguments(c, args, len(args) == n) }
 }
 
 func atLeast(n int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error { return usage(cobra.MinimumNArgs(n)(c, args)) }
+	return func(c *cobra.Command, args []string) error { return arguments(c, args, len(args) >= n) }
 }
+
+func arguments(c *cobra.Command, args []string, enough bool) error {
+	switch {
+	case !enough && len(args) == 0:
+		return usagef("an argument is missing: %s", c.UseLine())
+	case !enough:
+		return usagef("%d arguments do not fit: %s", len(args), c.UseLine())
+	case slices.Contains(args, ""):
+		return usagef("an argument is empty: %s", c.UseLine())
+	}
+	return nil
+}
+
+// interrupted is the exit code of what a user stopped: 128 and the number of the signal, as shells have it.
+const interrupted = 128 + 2
 
 // called is an error of the API or on the way to it.
 type called struct{ err error }
@@ -78,7 +94,7 @@ func report(err error, to io.Writer) int {
 	code := integration.CodeInternal
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintln(to, "Interrupted.")
-		return integration.CodeUnavailable.Answer().Exit
+		return interrupted
 	}
 	fmt.Fprintf(to, "Error: %v\n", err)
 	if c, ok := errors.AsType[*called](err); ok {

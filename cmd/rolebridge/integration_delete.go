@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,8 +28,14 @@ Asks first, unless forced.`,
 			if err != nil {
 				return err
 			}
-			if !force && !confirmed(s, fmt.Sprintf("Are you sure you want to delete %s?", strings.Join(args, ", "))) {
-				return usage(errors.New("nothing was deleted; use --force to delete without being asked"))
+			if !force {
+				sure, err := confirmed(c.Context(), s, fmt.Sprintf("Are you sure you want to delete %s?", strings.Join(args, ", ")))
+				if err != nil {
+					return err
+				}
+				if !sure {
+					return usage(errors.New("nothing was deleted; use --force to delete without being asked"))
+				}
 			}
 			var failed []error
 			for _, id := range args {
@@ -46,13 +53,23 @@ Asks first, unless forced.`,
 	return c
 }
 
-// confirmed asks a yes-or-no question.
-func confirmed(s streams, question string) bool {
+// confirmed asks a yes-or-no question, until ctx ends.
+func confirmed(ctx context.Context, s streams, question string) (bool, error) {
 	fmt.Fprintf(s.err, "%s (y/n): ", question)
-	line, _ := bufio.NewReader(s.in).ReadString('\n')
-	switch strings.ToLower(strings.TrimSpace(line)) {
-	case "y", "yes":
-		return true
+	answer := make(chan string, 1)
+	go func() { // ends with the process, if nothing is typed any more
+		line, _ := bufio.NewReader(s.in).ReadString('\n')
+		answer <- line
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(s.err)
+		return false, ctx.Err()
+	case line := <-answer:
+		switch strings.ToLower(strings.TrimSpace(line)) {
+		case "y", "yes":
+			return true, nil
+		}
+		return false, nil
 	}
-	return false
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // streams is all that a verb sees of the world beside the network and the files that it is given.
@@ -33,8 +34,9 @@ Verbs that ask the API take its address and an API key from flags or from the en
   ROLEBRIDGE_URL, ROLEBRIDGE_KEY, ROLEBRIDGE_SECRET, ROLEBRIDGE_ENVIRONMENT
 
 Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 conflict or trust not valid, 6 over quota,
-7 try again later, 8 not authenticated.`,
+7 try again later, 8 not authenticated, 130 interrupted.`,
 		SilenceUsage: true, SilenceErrors: true, Args: verb,
+		PersistentPreRunE: notEmpty,
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
@@ -48,6 +50,18 @@ Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 
 		serveCommand(), healthcheckCommand(), keysetCommand(),
 	)
 	return root
+}
+
+// notEmpty refuses a flag that is given without a value: most often a variable of a shell that is not set, and what would
+// then be done is not what was meant.
+func notEmpty(c *cobra.Command, _ []string) error {
+	var empty []error
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" {
+			empty = append(empty, fmt.Errorf("--%s: empty: leave it out, or give it a value", f.Name))
+		}
+	})
+	return usage(errors.Join(empty...))
 }
 
 // group is a command that has verbs and does nothing itself.
