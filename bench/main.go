@@ -100,7 +100,7 @@ var benchmarks = []benchmark{
 }
 
 // longest bounds the whole run, servers and all.
-const longest = 15 * time.Minute
+const longest = 30 * time.Minute
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {
