@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 )
@@ -40,7 +42,7 @@ type Transaction struct {
 }
 
 // Find returns what looks hanging on the given partitions. A transaction whose markers are being written just now looks
-// the same for a moment: only what two calls some seconds apart have found is hanging. The rights to read the topics
+// the same for a moment; see [Confirm]. The rights to read the topics
 // and to describe the transactional ids are needed.
 //
 // Partitions without an open transaction cost two requests to list offsets, and nothing else is asked.
@@ -70,6 +72,24 @@ func Find(ctx context.Context, admin *kadm.Client, where kadm.TopicsSet) ([]Tran
 		}
 	}
 	return forgotten(ctx, admin, found)
+}
+
+// again is between the two looks of [Confirm]: markers that are on their way need far less.
+const again = 3 * time.Second
+
+// Confirm looks, and if something looks hanging, once more some seconds later. It returns what hangs both times.
+func Confirm(ctx context.Context, look func(context.Context) ([]Transaction, error)) ([]Transaction, error) {
+	first, err := look(ctx)
+	if err != nil || len(first) == 0 {
+		return nil, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(again):
+	}
+	second, err := look(ctx)
+	return slices.DeleteFunc(second, func(t Transaction) bool { return !slices.Contains(first, t) }), err
 }
 
 // unstable returns those partitions that readers of committed records cannot read to the end.

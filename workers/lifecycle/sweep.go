@@ -18,8 +18,6 @@ import (
 const (
 	// sweepEvery is how often a worker looks for hanging transactions.
 	sweepEvery = 5 * time.Second
-	// sweepAgain is when it looks again at what it found: markers that are on their way need far less.
-	sweepAgain = 3 * time.Second
 	// sweepWithin bounds one sweep.
 	sweepWithin = 30 * time.Second
 )
@@ -50,27 +48,16 @@ func (w *Worker) sweeping(ctx context.Context) error {
 	}
 }
 
-// sweep looks twice, and ends what hangs both times.
+// sweep ends what hangs.
 func (w *Worker) sweep(ctx context.Context, admin *kadm.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepWithin)
 	defer cancel()
-	first, err := w.hanging(ctx, admin)
-	if err != nil || len(first) == 0 {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(sweepAgain):
-	}
-	second, err := w.hanging(ctx, admin)
+	found, err := hanging.Confirm(ctx, func(ctx context.Context) ([]hanging.Transaction, error) { return w.hanging(ctx, admin) })
 	if err != nil {
 		return err
 	}
-	for _, t := range second {
-		if slices.Contains(first, t) {
-			w.end(ctx, admin, t, second)
-		}
+	for _, t := range found {
+		w.end(ctx, admin, t, found)
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -219,9 +218,6 @@ func nobody(role app.Role, group string, behind int64) Finding {
 		fmt.Sprintf("Start one: rolebridge serve --roles %s.", role))
 }
 
-// lookAgain is between two looks for hanging transactions; see [hanging.Find].
-const lookAgain = 3 * time.Second
-
 func (k *kafkaPart) hanging(ctx context.Context) ([]Finding, error) {
 	where := kadm.TopicsSet{}
 	for _, d := range k.topics.Definitions() {
@@ -231,29 +227,16 @@ func (k *kafkaPart) hanging(ctx context.Context) ([]Finding, error) {
 			}
 		}
 	}
-	first, err := hanging.Find(ctx, k.admin, where)
-	if err != nil {
-		return nil, err
-	}
-	if len(first) > 0 {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(lookAgain):
-		}
-	}
-	second, err := hanging.Find(ctx, k.admin, where)
+	hangs, err := hanging.Confirm(ctx, func(ctx context.Context) ([]hanging.Transaction, error) { return hanging.Find(ctx, k.admin, where) })
 	if err != nil {
 		return nil, err
 	}
 	var found []Finding
-	for _, t := range second {
-		if slices.Contains(first, t) {
-			found = append(found, failure(
-				fmt.Sprintf("%s/%d cannot be read beyond offset %d: a transaction of %q hangs there", t.Topic, t.Partition, t.Start, t.ID),
-				"A running lifecycle ends it within seconds if it may; else docs/OPERATIONS.md, Hanging transactions.",
-			))
-		}
+	for _, t := range hangs {
+		found = append(found, failure(
+			fmt.Sprintf("%s/%d cannot be read beyond offset %d: a transaction of %q hangs there", t.Topic, t.Partition, t.Start, t.ID),
+			"A running lifecycle ends it within seconds if it may; else docs/OPERATIONS.md, Hanging transactions.",
+		))
 	}
 	if len(found) == 0 {
 		return one(ok("none hangs"))
