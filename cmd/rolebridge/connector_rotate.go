@@ -82,9 +82,11 @@ func connectorRows(w wire.Connector) []row {
 		{"Bound By", w.BoundBy},
 		{"Bound At", w.BoundAt.UTC().Format(time.RFC3339)},
 	}
-	if lives := tokenLives(w.Tokens); lives != "" {
-		rows = append(rows, row{"Tokens", lives})
+	lives := tokenLives(w.Tokens)
+	if lives == "" && len(w.Workloads) == 0 {
+		lives = "none works any more: rolebridge connector rotate-token"
 	}
+	rows = append(rows, row{"Tokens", lives})
 	for _, of := range w.Workloads {
 		rows = append(rows, row{"Workload", workloadText(of)})
 	}

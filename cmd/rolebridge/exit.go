@@ -55,7 +55,7 @@ func arguments(c *cobra.Command, args []string, enough bool) error {
 	case !enough && len(args) == 0:
 		return usagef("an argument is missing: %s", c.UseLine())
 	case !enough:
-		return usagef("%d arguments do not fit: %s", len(args), c.UseLine())
+		return usagef("the arguments do not fit: %s", c.UseLine())
 	case slices.Contains(args, ""):
 		return usagef("an argument is empty: %s", c.UseLine())
 	}

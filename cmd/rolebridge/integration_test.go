@@ -153,7 +153,7 @@ func TestExitCodesTellErrorsApart(t *testing.T) {
 		{admin, 2, "want one of", []string{"pi", "create", "x", "--customer-role-arn", roleARN, "--azure-tenant-id", "y"}},
 		{admin, 2, "an argument is missing: rolebridge provider-integration create <name>", []string{"pi", "create"}},
 		{admin, 2, "an argument is empty: rolebridge provider-integration create <name>", []string{"pi", "create", ""}},
-		{admin, 2, "2 arguments do not fit", []string{"pi", "describe", "a", "b"}},
+		{admin, 2, "the arguments do not fit", []string{"pi", "describe", "a", "b"}},
 		{admin, 2, "--customer-role-arn: empty", []string{"pi", "create", "x", "--customer-role-arn", ""}},
 		{admin, 2, "unknown flag", []string{"pi", "list", "--colour"}},
 		{admin, 2, `did you mean "list"`, []string{"pi", "lits"}},

@@ -16,7 +16,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/api/apitest"
+	"github.com/rolebridge/rolebridge/api/wire"
 	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/certtest"
 )
 
@@ -392,5 +394,20 @@ func TestEveryVerbHasHelpWithAnExample(t *testing.T) {
 	}
 	if got := c.want(t, 0, "version"); !strings.HasPrefix(got.out, "rolebridge ") {
 		t.Errorf("got %q", got.out)
+	}
+}
+
+func TestAConnectorWithoutATokenThatWorksIsToldSo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		of   wire.Connector
+		want string
+	}{
+		{wire.Connector{}, "none works any more: rolebridge connector rotate-token"},
+		{wire.Connector{Terms: integration.Terms{Workloads: []integration.Workload{{SPIFFE: "spiffe://acme.example/sink"}}}}, ""},
+	} {
+		if rows := connectorRows(c.of); !slices.Contains(rows, row{"Tokens", c.want}) {
+			t.Errorf("of %+v: got %v, want %q of its tokens", c.of, rows, c.want)
+		}
 	}
 }
