@@ -43,8 +43,8 @@ func iamList[T any](s *Server, c *call, kind string, all []T, id func(T) string,
 	link := func(token string) string {
 		other := url.Values{}
 		for _, name := range append(filters, "page_size") {
-			if v := q.Get(name); v != "" {
-				other.Set(name, v)
+			for _, v := range q[name] {
+				other.Add(name, v)
 			}
 		}
 		if token != "" {

@@ -40,14 +40,16 @@ func (p people) find(c *call) (*integration.Account, error) {
 	return a, err
 }
 
+// list lists accounts: those of any of the given names, where some are given.
 func (p people) list(c *call) (answer, error) {
+	names := slices.DeleteFunc(c.URL.Query()["display_name"], func(name string) bool { return name == "" })
 	var all []wire.Account
 	for _, a := range p.replica.Accounts(c.Organization) {
-		if a.Kind == p.of && (c.administers() || a.ID == c.Principal) {
+		if a.Kind == p.of && (c.administers() || a.ID == c.Principal) && (len(names) == 0 || slices.Contains(names, a.Name)) {
 			all = append(all, p.object(c, a))
 		}
 	}
-	return iamList(p.Server, c, p.kind(), all, func(a wire.Account) string { return a.ID })
+	return iamList(p.Server, c, p.kind(), all, func(a wire.Account) string { return a.ID }, "display_name")
 }
 
 func (p people) read(c *call) (answer, error) {

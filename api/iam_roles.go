@@ -28,20 +28,14 @@ func (c *call) seesRole(b integration.RoleBinding) bool {
 	return b.Principal == c.Principal || c.organization.Permits(c.Principal, integration.OpGrant, b.Scope)
 }
 
-// listRoles lists role bindings: those within crn_pattern, of a principal, and of a role, where these are given.
+// listRoles lists role bindings: those of crn_pattern, of a principal, and of a role, where these are given.
 func (s *Server) listRoles(c *call) (answer, error) {
 	q := c.URL.Query()
-	var within integration.Scope
-	if text := q.Get("crn_pattern"); text != "" {
-		var ok bool
-		if within, ok = s.scope(c.Organization, text); !ok {
-			return answer{}, noPattern(&fault{parameter: "crn_pattern"})
-		}
-	}
+	inside := s.searched(c.Organization, q.Get("crn_pattern"))
 	principal, role := strings.TrimPrefix(q.Get("principal"), ofPrincipal), integration.Role(q.Get("role_name"))
 	var all []wire.RoleBinding
 	for _, b := range c.organization.RoleBindings {
-		if c.seesRole(b) && within.Covers(b.Scope) && (principal == "" || string(b.Principal) == principal) && (role == "" || b.Role == role) {
+		if c.seesRole(b) && inside(b) && (principal == "" || string(b.Principal) == principal) && (role == "" || b.Role == role) {
 			all = append(all, s.roleBinding(c, b))
 		}
 	}
@@ -49,14 +43,18 @@ func (s *Server) listRoles(c *call) (answer, error) {
 	return iamList(s, c, wire.KindRoleBinding, all, func(b wire.RoleBinding) string { return b.ID }, "crn_pattern", "principal", "role_name")
 }
 
-// noPattern says what a pattern looks like. One of another organization is no pattern either.
-func noPattern(at *fault) *failure {
-	at.detail = "want a resource name of your organization, e.g. crn://…/organization=…/environment=…/provider-integration=*"
-	f := &failure{code: integration.CodeInvalid, faults: []fault{*at}}
-	if at.parameter != "" {
-		f.code = codeParameter
+// searched makes a condition of the crn_pattern of a list, which the known API calls a partial search: of what is within a
+// pattern, which the known command line ends in /* for that, and of any part of a pattern.
+func (s *Server) searched(o integration.OrganizationID, text string) func(integration.RoleBinding) bool {
+	within, whole := s.scope(o, strings.TrimSuffix(text, "/"+anyResource))
+	return func(b integration.RoleBinding) bool {
+		return whole && within.Covers(b.Scope) || strings.Contains(s.pattern(o, b), text)
 	}
-	return f
+}
+
+// noPattern says what a pattern looks like. One of another organization is no pattern either.
+func noPattern() *failure {
+	return failField("/crn_pattern", "want a resource name of your organization, e.g. crn://…/organization=…/environment=…/provider-integration=*")
 }
 
 // findRole returns a role binding that the caller may see.
@@ -89,7 +87,7 @@ func (s *Server) giveRole(c *call) (answer, error) {
 	}
 	scope, ok := s.scope(c.Organization, body.CRNPattern)
 	if !ok {
-		return answer{}, noPattern(&fault{pointer: "/crn_pattern"})
+		return answer{}, noPattern()
 	}
 	b := integration.RoleBinding{Principal: integration.Principal(principal), Role: integration.Role(body.RoleName), Scope: scope}
 	_, command, err := s.change(c, integration.CreateRoleBinding{RoleBinding: b}, func() error { return nil })

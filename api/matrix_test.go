@@ -189,6 +189,26 @@ func (f *fixture) own(o apitest.Operation) string {
 	return "?"
 }
 
+func TestTheMatrixNamesEveryRoleAndEveryOperation(t *testing.T) {
+	t.Parallel()
+	if !slices.Equal(columns, integration.Operations()) {
+		t.Errorf("the columns are %q, want the operations %q", columns, integration.Operations())
+	}
+	for _, role := range integration.Roles() {
+		if n := len(strings.Fields(may[role])); n != len(columns) {
+			t.Errorf("%s has %d marks, want one for each of %d operations", role, n, len(columns))
+		}
+	}
+	if len(may) != len(integration.Roles()) {
+		t.Errorf("got rows of %d roles, want %d", len(may), len(integration.Roles()))
+	}
+	for name := range guarded {
+		if !slices.ContainsFunc(apitest.Operations(t), func(o apitest.Operation) bool { return name == o.Method+" "+o.Path || name == o.Path+" "+o.Method }) {
+			t.Errorf("%s is in the table and not in the document", name)
+		}
+	}
+}
+
 func TestEachRoleInEachScopeDoesWhatTheMatrixSaysAndNothingMore(t *testing.T) {
 	t.Parallel()
 	operations := apitest.Operations(t)
