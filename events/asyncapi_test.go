@@ -380,11 +380,15 @@ func TestEveryStoredRecordIsAsAsyncAPISays(t *testing.T) {
 func TestADeadLetterIsAsAsyncAPISays(t *testing.T) {
 	t.Parallel()
 	d := newDocument(t)
-	headers := map[string]string{}
-	for _, h := range topics.DeadLetter(&kgo.Record{Topic: "t.commands", Offset: 7}, events.ErrUnknownType, noon).Headers {
-		headers[h.Key] = string(h.Value)
-	}
-	if err := d.check(d.headers("dead-letter"), headers); err != nil {
-		t.Errorf("headers %v: %v", headers, err)
+	again := topics.Again(&kgo.Record{Topic: "t.commands", Value: []byte("x")}, "3@17")
+	large := kgo.Record{Topic: "t.commands", Key: make([]byte, 1<<20), Value: make([]byte, 1<<20), Headers: []kgo.RecordHeader{{Key: "x", Value: make([]byte, 1<<20)}}}
+	for _, r := range []*kgo.Record{{Topic: "t.commands", Offset: 7}, again, &large} {
+		headers := map[string]string{}
+		for _, h := range topics.DeadLetter(r, events.ErrUnknownType, noon).Headers {
+			headers[h.Key] = string(h.Value)
+		}
+		if err := d.check(d.headers("dead-letter"), headers); err != nil {
+			t.Errorf("headers %v: %v", headers, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package events
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -15,7 +16,18 @@ const (
 	HeaderPartition = "dlq_partition"
 	HeaderOffset    = "dlq_offset"
 	HeaderTime      = "dlq_time"
+	// HeaderCut says what of the record was too large to be kept whole: key, headers or value, with commas between them.
+	HeaderCut = "dlq_cut"
+	// HeaderReplay is on a record that was written again out of a dead letter: which one, as partition@offset. Should the
+	// record die again, its dead letter has it too.
+	HeaderReplay = "dlq_replay"
+	// HeaderMark is on a record of the dead letters that is none itself: it says that the one at partition@offset was
+	// written again, in the same transaction.
+	HeaderMark = "dlq_mark"
 )
+
+// reserved reports whether a header is the dead letters' own.
+func reserved(name string) bool { return strings.HasPrefix(name, "dlq_") }
 
 // maxReason bounds the reason: it may quote what was read.
 const maxReason = 1024
@@ -27,21 +39,28 @@ func (t Topics) DeadLetter(r *kgo.Record, reason error, now time.Time) *kgo.Reco
 	if len(text) > maxReason {
 		text = text[:maxReason]
 	}
+	var cut []string
 	value := r.Value
 	const most = 900 << 10 // below the default max.message.bytes with room for headers
 	if len(value) > most {
 		value = value[:most]
 		text = fmt.Sprintf("(cut from %d bytes) %s", len(r.Value), text)
+		cut = append(cut, "value")
 	}
 	key := r.Key
 	if len(key) > maxKey {
 		key = key[:maxKey]
 		text = fmt.Sprintf("(key cut from %d bytes) %s", len(r.Key), text)
+		cut = append(cut, "key")
 	}
 	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+5)
 	size := 0
 	for _, h := range r.Headers {
+		if reserved(h.Key) && h.Key != HeaderReplay {
+			continue // ours alone: what a producer wrote there must not be read as what we say
+		}
 		if size += len(h.Key) + len(h.Value); size > 32<<10 {
+			cut = append(cut, "headers")
 			break
 		}
 		headers = append(headers, h)
@@ -52,7 +71,11 @@ func (t Topics) DeadLetter(r *kgo.Record, reason error, now time.Time) *kgo.Reco
 		{HeaderPartition, strconv.Itoa(int(r.Partition))},
 		{HeaderOffset, strconv.FormatInt(r.Offset, 10)},
 		{HeaderTime, now.UTC().Format(time.RFC3339Nano)},
+		{HeaderCut, strings.Join(cut, ",")},
 	} {
+		if h[1] == "" {
+			continue
+		}
 		headers = append(headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
 	}
 	return &kgo.Record{Topic: t.DeadLetters(), Partition: r.Partition % t.Partitions, Key: key, Value: value, Headers: headers}

@@ -201,7 +201,7 @@ func (f *Feed) scan(ctx context.Context, partition int32, from, to int64, most i
 	case <-ctx.Done():
 		return Stretch{}, ctx.Err()
 	}
-	r := replay{cl: f.client, admin: kadm.NewClient(f.client), topic: f.topics.Events(), partition: partition}
+	r := replay{cl: f.client, admin: kadm.NewClient(f.client), topic: f.topics.Events(), partition: partition, bytes: replayBytes}
 	if _, err := retried(ctx, r.bounds); err != nil {
 		return Stretch{}, err
 	}

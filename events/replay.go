@@ -28,7 +28,14 @@ const (
 //
 // The client must not consume the topic itself. Errors of apply end the replay.
 func Replay(ctx context.Context, cl *kgo.Client, topic string, partition int32, apply func(*kgo.Record) error) (next int64, err error) {
-	r := replay{cl: cl, admin: kadm.NewClient(cl), topic: topic, partition: partition}
+	return ReplaySince(ctx, cl, topic, partition, time.Time{}, apply)
+}
+
+// ReplaySince is [Replay] from the first record that was written at since or later; zero is the start.
+func ReplaySince(
+	ctx context.Context, cl *kgo.Client, topic string, partition int32, since time.Time, apply func(*kgo.Record) error,
+) (next int64, err error) {
+	r := replay{cl: cl, admin: kadm.NewClient(cl), topic: topic, partition: partition, since: since, bytes: replayBytes}
 	target, err := retried(ctx, r.bounds)
 	if err != nil {
 		return 0, fmt.Errorf("replay %s/%d: %w", topic, partition, err)
@@ -45,6 +52,29 @@ func Replay(ctx context.Context, cl *kgo.Client, topic string, partition int32, 
 		}
 	}
 	return r.position, nil
+}
+
+// ErrNoRecord means that an offset holds no record that was committed: it was removed, or is not written yet.
+var ErrNoRecord = errors.New("no record is there")
+
+// RecordAt returns the one record at an offset. [ErrNoRecord]: there is none, or it is not committed.
+func RecordAt(ctx context.Context, cl *kgo.Client, topic string, partition int32, offset int64) (*kgo.Record, error) {
+	// A broker sends the first batch whole, also if it is larger.
+	r := replay{cl: cl, admin: kadm.NewClient(cl), topic: topic, partition: partition, bytes: 128 << 10}
+	target, err := retried(ctx, r.bounds)
+	if err == nil && (offset < r.position || offset >= target) {
+		err = ErrNoRecord
+	}
+	for r.position = offset; err == nil && r.position <= offset; {
+		var records []*kgo.Record
+		if records, err = retried(ctx, r.fetch); len(records) > 0 && records[0].Offset == offset {
+			return records[0], nil
+		}
+	}
+	if err == nil {
+		err = ErrNoRecord
+	}
+	return nil, fmt.Errorf("%s/%d at %d: %w", topic, partition, offset, err)
 }
 
 // retried calls f until it succeeds, fails for good, or ctx ends.
@@ -65,6 +95,8 @@ type replay struct {
 	admin     *kadm.Client
 	topic     string
 	partition int32
+	since     time.Time // where to start; zero is the start of the log
+	bytes     int32     // bound of one fetch
 	position  int64
 	leader    int32
 	id        kadm.TopicID
@@ -91,6 +123,16 @@ func (r *replay) bounds(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	r.position = start.Offset
+	if !r.since.IsZero() {
+		after, err := r.admin.ListOffsetsAfterMilli(ctx, r.since.UnixMilli(), r.topic)
+		if err != nil {
+			return 0, err
+		}
+		// Without such a record it is the end.
+		if at, ok := after.Lookup(r.topic, r.partition); ok && at.Err == nil {
+			r.position = max(r.position, at.Offset)
+		}
+	}
 	return end.Offset, nil
 }
 
@@ -119,12 +161,12 @@ func (r *replay) fetch(ctx context.Context) ([]*kgo.Record, error) {
 		}
 	}
 	req := kmsg.NewPtrFetchRequest()
-	req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = -1, replayWaitMs, 1, replayBytes
+	req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = -1, replayWaitMs, 1, r.bytes
 	req.IsolationLevel, req.SessionEpoch = 1, -1 // read committed; no fetch session
 	topic := kmsg.NewFetchRequestTopic()
 	topic.Topic, topic.TopicID = r.topic, r.id
 	part := kmsg.NewFetchRequestTopicPartition()
-	part.Partition, part.FetchOffset, part.PartitionMaxBytes = r.partition, r.position, replayBytes
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = r.partition, r.position, r.bytes
 	topic.Partitions = append(topic.Partitions, part)
 	req.Topics = append(req.Topics, topic)
 	answer, err := r.cl.Broker(int(r.leader)).RetriableRequest(ctx, req)

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/config"
 )
 
@@ -45,4 +50,31 @@ func (k *kafkaFlags) settings(c *cobra.Command, s streams, environ []string) (ap
 		}
 	}
 	return settings, usage(settings.Kafka.Validate())
+}
+
+// reach returns a client, which the caller closes, and the topics of the settings. options, which may be nil, add to those
+// of the client.
+func (k *kafkaFlags) reach(ctx context.Context, c *cobra.Command, s streams, options func(events.Topics) []kgo.Opt) (*kgo.Client, events.Topics, error) {
+	settings, err := k.settings(c, s, os.Environ())
+	if err != nil {
+		return nil, events.Topics{}, err
+	}
+	topics := settings.Topics.Names()
+	opts, err := settings.Kafka.Options()
+	if err != nil {
+		return nil, topics, usage(err)
+	}
+	if options != nil {
+		opts = append(opts, options(topics)...)
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, topics, usage(err)
+	}
+	// A wrong password shows here at once; later calls would try again until time is up.
+	if err := cl.Ping(ctx); err != nil {
+		cl.Close()
+		return nil, topics, &called{fmt.Errorf("kafka: %w", err)}
+	}
+	return cl, topics, nil
 }

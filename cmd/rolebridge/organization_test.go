@@ -60,6 +60,7 @@ func (p *plane) decide(t *testing.T) {
 	}
 	c := lifecycle.Defaults()
 	c.Topics, c.Client, c.Instance, c.Fresh = p.topics, []kgo.Opt{p.seeds}, "test", true
+	c.Group = p.topics.Prefix + c.Group
 	w, err := lifecycle.New(c, codec, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)

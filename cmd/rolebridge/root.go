@@ -46,7 +46,7 @@ Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(
 		newIntegration(s), newConnector(s), newPolicy(s), newAccess(s), newTopics(s), newOrganization(s), newBootstrap(s, answeredWithin),
-		newCredentials(s), newDoctor(s), newVersion(),
+		newDLQ(s), newCredentials(s), newDoctor(s), newVersion(),
 		serveCommand(), healthcheckCommand(), keysetCommand(),
 	)
 	return root

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/events/dlq"
+)
+
+func newDLQ(s streams) *cobra.Command {
+	return group("dlq", "Look at records that could not be read, and replay them.", newDLQList(s), newDLQShow(s), newDLQReplay(s))
+}
+
+// readWithin bounds a look at topics that may hold a month of records.
+const readWithin = 5 * time.Minute
+
+// letters are the flags of the verbs about dead letters.
+type letters struct {
+	kafkaFlags
+	since, reason, topic string
+	limit                int
+}
+
+func (l *letters) filters(c *cobra.Command) {
+	l.add(c)
+	f := c.Flags()
+	f.StringVar(&l.since, "since", "", "Only those written since then: a time as in RFC 3339, or how long ago, e.g. 2h.")
+	f.StringVar(&l.reason, "reason", "", "Only those whose reason has this text in it.")
+	f.StringVar(&l.topic, "topic", "", "Only those of this topic, without the prefix: commands, results or events.")
+	f.IntVar(&l.limit, "limit", 100, "At most so many, the newest: 1 to 10000.")
+}
+
+func (l *letters) filter(t events.Topics) (dlq.Filter, error) {
+	f := dlq.Filter{Reason: l.reason, Limit: l.limit}
+	if l.limit < 1 || l.limit > 10_000 {
+		return f, usagef("--limit: %d: want 1 to 10000", l.limit)
+	}
+	if l.topic != "" {
+		f.Topic = t.Prefix + l.topic
+	}
+	if l.since == "" {
+		return f, nil
+	}
+	if ago, err := time.ParseDuration(l.since); err == nil && ago >= 0 {
+		f.Since = time.Now().Add(-ago)
+		return f, nil
+	}
+	at, err := time.Parse(time.RFC3339, l.since)
+	if err != nil {
+		return f, usagef("--since: %q: want a time as in RFC 3339, or how long ago, e.g. 2h", l.since)
+	}
+	f.Since = at
+	return f, nil
+}
+
+// open opens the box, which the caller closes. options add to those of the client.
+func (l *letters) open(ctx context.Context, c *cobra.Command, s streams, options func(events.Topics) []kgo.Opt) (dlq.Box, error) {
+	cl, topics, err := l.reach(ctx, c, s, options)
+	if err != nil {
+		return dlq.Box{}, err
+	}
+	topics, err = events.Counted(ctx, kadm.NewClient(cl), topics, append(topics.Inputs(), topics.DeadLetters())...)
+	if err != nil {
+		cl.Close()
+		return dlq.Box{}, &called{err}
+	}
+	return dlq.Box{Client: cl, Topics: topics}, nil
+}
+
+// letterShown is a dead letter as it is printed for machines.
+type letterShown struct {
+	ID        string     `json:"id"`
+	Time      time.Time  `json:"time"`
+	Topic     string     `json:"topic"`
+	Partition int32      `json:"partition"`
+	Offset    int64      `json:"offset"`
+	Key       bytesShown `json:"key"`
+	Size      int        `json:"size"`
+	Reason    string     `json:"reason"`
+	Cut       string     `json:"cut,omitempty"`
+	Earlier   string     `json:"replayed_from,omitempty"`
+	Replayed  *time.Time `json:"replayed_at,omitempty"`
+}
+
+// bytesShown is text, or whatever else, so that a terminal shows it and nothing is lost.
+type bytesShown struct {
+	Text   *string `json:"text,omitempty"`
+	Base64 *string `json:"base64,omitempty"`
+}
+
+func showBytes(b []byte) bytesShown {
+	if text := string(b); printable(text) == text {
+		return bytesShown{Text: &text}
+	}
+	return bytesShown{Base64: new(base64.StdEncoding.EncodeToString(b))}
+}
+
+// printable writes what a terminal might obey, or might show as something else, as escapes of Go.
+func printable(text string) string {
+	var b strings.Builder
+	for n := 0; n < len(text); {
+		r, size := utf8.DecodeRuneInString(text[n:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[n])
+		case r == '\n' || r == '\t' || unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+		n += size
+	}
+	return b.String()
+}
+
+// oneLine is printable text on one line.
+func oneLine(text string, most int) string {
+	text = strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(printable(text))
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return text
+}
+
+func showLetter(l dlq.Letter) letterShown {
+	shown := letterShown{
+		ID: l.ID.String(), Time: l.At.UTC(), Topic: oneLine(l.Topic, 300), Partition: l.From, Offset: l.Position, Key: showBytes(l.Key),
+		Size: l.Size, Reason: oneLine(l.Reason, 2000), Cut: oneLine(l.Cut, 100), Earlier: oneLine(l.Earlier, 100),
+	}
+	if !l.Replayed.IsZero() {
+		shown.Replayed = new(l.Replayed.UTC())
+	}
+	return shown
+}
+
+func newDLQList(s streams) *cobra.Command {
+	l, out := letters{}, format("")
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List records that could not be read, the newest last.",
+		Long: `List records that could not be read, the newest last: why, where they were, and whether they were replayed.
+
+The id, partition@offset, is where the dead letter is, and names it for show and replay. Only committed ones are listed.`,
+		Example: examples(
+			"What could not be read since yesterday.",
+			"rolebridge dlq list --since 24h",
+		),
+		Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), readWithin)
+			defer cancel()
+			box, err := l.open(ctx, c, s, nil)
+			if err != nil {
+				return err
+			}
+			defer box.Client.Close()
+			f, err := l.filter(box.Topics)
+			if err != nil {
+				return err
+			}
+			found, more, err := call2(box.List(ctx, f))
+			if err != nil {
+				return err
+			}
+			if more > 0 {
+				fmt.Fprintf(s.err, "%d older ones are left out; see --limit and --since.\n", more)
+			}
+			return s.showLetters(out, found)
+		},
+	}
+	l.filters(c)
+	out.flag(c)
+	return c
+}
+
+// call2 is [call] for two values.
+func call2[T, U any](v T, u U, err error) (T, U, error) {
+	if err != nil {
+		err = &called{err}
+	}
+	return v, u, err
+}
+
+func (s streams) showLetters(out format, found []dlq.Letter) error {
+	shown := make([]letterShown, len(found))
+	for n, l := range found {
+		shown[n] = showLetter(l)
+	}
+	if out != human {
+		return out.document(s.out, shown)
+	}
+	if len(shown) == 0 {
+		_, err := fmt.Fprintln(s.out, noneYet)
+		return err
+	}
+	rows := make([][]string, len(shown))
+	for n, l := range shown {
+		replayed := ""
+		switch {
+		case l.Replayed != nil:
+			replayed = l.Replayed.Format(time.RFC3339)
+		case l.Earlier != "":
+			replayed = "died again"
+		}
+		rows[n] = []string{
+			l.ID, l.Time.Format(time.RFC3339), fmt.Sprintf("%s/%d at %d", l.Topic, l.Partition, l.Offset), oneLine(string(found[n].Key), 40),
+			strconv.Itoa(l.Size), replayed, oneLine(l.Reason, 120),
+		}
+	}
+	return list(s.out, []string{"ID", "Time", "Origin", "Key", "Bytes", "Replayed", "Reason"}, rows)
+}

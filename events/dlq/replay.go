@@ -1,0 +1,199 @@
+package dlq
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/events"
+)
+
+// How says how letters are replayed.
+type How struct {
+	DryRun bool // say what would be done, and write nothing
+	// Again replays also what was replayed before, and what died again after it was.
+	Again bool
+	// Unverified takes the letter's word for records that are not where they were any more.
+	Unverified bool
+}
+
+// Outcome is what became of one letter.
+type Outcome struct {
+	Letter
+	To     int32 // partition that it was, or would be, written to
+	Result Result
+	Why    string // set unless it was replayed
+}
+
+// Result is how a replay of one letter ended.
+type Result string
+
+// The results.
+const (
+	Replayed Result = "replayed"
+	Would    Result = "would be replayed"
+	Skipped  Result = "skipped" // it was replayed before
+	Refused  Result = "refused"
+)
+
+// Options are what a client needs to replay. Its transactional id is the same for all: a second replay fences the first.
+func Options(t events.Topics) []kgo.Opt {
+	return []kgo.Opt{kgo.TransactionalID(t.Prefix + "dlq-replay"), kgo.RecordPartitioner(kgo.ManualPartitioner())}
+}
+
+// endWithin bounds the end of one transaction.
+const endWithin = 10 * time.Second
+
+// ErrFenced means that somebody else has begun to replay.
+var ErrFenced = errors.New("another replay has begun; what is not told was not replayed by this one")
+
+// Replay writes records again, one after the other, and tells of each. Those whose letter was marked meanwhile are skipped.
+// The client needs [Options], unless it is a dry run.
+//
+// What a letter says is believed only as far as the topic that it names still bears it out: whoever may write to the dead
+// letters could else have any command written in the operator's name.
+func (b Box) Replay(ctx context.Context, letters []Letter, how How, tell func(Outcome)) error {
+	if !how.DryRun {
+		// Whoever replays at this moment ends here, so that all marks there are can be seen.
+		if _, _, err := b.Client.ProducerID(ctx); err != nil {
+			return fmt.Errorf("begin to replay: %w", err)
+		}
+	}
+	marks, err := b.marks(ctx, letters)
+	if err != nil {
+		return err
+	}
+	for _, l := range letters {
+		l.Replayed = marks[l.ID]
+		o, err := b.replay(ctx, l, how)
+		if err != nil {
+			return err
+		}
+		tell(o)
+	}
+	return nil
+}
+
+// marks returns when letters were replayed, as it is now.
+func (b Box) marks(ctx context.Context, letters []Letter) (map[ID]time.Time, error) {
+	byPartition := map[int32][]ID{}
+	for _, l := range letters {
+		byPartition[l.ID.Partition] = append(byPartition[l.ID.Partition], l.ID)
+	}
+	marks := map[ID]time.Time{}
+	for p, wanted := range byPartition {
+		takes := func(l Letter) bool { return slices.Contains(wanted, l.ID) }
+		now, err := b.scan(ctx, p, time.Time{}, takes, len(wanted), new(int))
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range now {
+			marks[l.ID] = l.Replayed
+		}
+	}
+	return marks, nil
+}
+
+func (b Box) replay(ctx context.Context, l Letter, how How) (Outcome, error) {
+	o := Outcome{Letter: l}
+	switch {
+	case how.Again:
+	case !l.Replayed.IsZero():
+		o.Result, o.Why = Skipped, "it was replayed at "+l.Replayed.UTC().Format(time.RFC3339)
+		return o, nil
+	case l.Earlier != "":
+		o.Result, o.Why = Skipped, "it died again after "+l.Earlier+" was replayed"
+		return o, nil
+	}
+	original, why, err := b.original(ctx, l, how.Unverified)
+	if err != nil {
+		return o, err
+	}
+	if why != "" {
+		o.Result, o.Why = Refused, why
+		return o, nil
+	}
+	again := b.Topics.Again(original, l.ID.String())
+	if o.To = again.Partition; how.DryRun {
+		o.Result = Would
+		return o, nil
+	}
+	if err := b.write(ctx, again, b.mark(l)); err != nil {
+		if errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) {
+			err = ErrFenced
+		}
+		return o, fmt.Errorf("replay %s: %w", l.ID, err)
+	}
+	o.Result = Replayed
+	return o, nil
+}
+
+// original returns the record as it was, or why it cannot be had.
+func (b Box) original(ctx context.Context, l Letter, unverified bool) (r *kgo.Record, why string, err error) {
+	if !slices.Contains(b.Topics.Inputs(), l.Topic) {
+		return nil, fmt.Sprintf("nothing is read from topic %q", l.Topic), nil
+	}
+	if l.From < 0 || l.From >= b.Topics.Partitions {
+		return nil, fmt.Sprintf("%s has no partition %d", l.Topic, l.From), nil
+	}
+	kept, err := events.RecordAt(ctx, b.Client, b.Topics.DeadLetters(), l.ID.Partition, l.ID.Offset)
+	switch {
+	case errors.Is(err, events.ErrNoRecord):
+		return nil, "the dead letter is gone", nil
+	case err != nil:
+		return nil, "", err
+	}
+	was, err := events.RecordAt(ctx, b.Client, l.Topic, l.From, l.Position)
+	switch {
+	case err == nil && same(was, kept, l.Cut != ""):
+		return was, "", nil
+	case err == nil:
+		return nil, fmt.Sprintf("what is at %s/%d at %d is another record: the topic was made anew, or the dead letter is false", l.Topic, l.From, l.Position), nil
+	case !errors.Is(err, events.ErrNoRecord):
+		return nil, "", err
+	case l.Cut != "":
+		return nil, "its " + l.Cut + " was too large to be kept, and the record is not in its topic any more", nil
+	case !unverified:
+		return nil, "the record is not in its topic any more, so nobody can tell whether the dead letter is true; --unverified takes its word", nil
+	}
+	kept.Topic = l.Topic
+	return kept, "", nil
+}
+
+// same reports whether a letter keeps the record that was; one that was cut keeps the beginning.
+func same(was, kept *kgo.Record, cut bool) bool {
+	before, now := events.WithoutReserved(was.Headers), events.WithoutReserved(kept.Headers)
+	if cut {
+		if !bytes.HasPrefix(was.Key, kept.Key) || !bytes.HasPrefix(was.Value, kept.Value) || len(now) > len(before) {
+			return false
+		}
+		before = before[:len(now)]
+	} else if !bytes.Equal(was.Key, kept.Key) || !bytes.Equal(was.Value, kept.Value) {
+		return false
+	}
+	return slices.EqualFunc(before, now, func(a, b kgo.RecordHeader) bool { return a.Key == b.Key && bytes.Equal(a.Value, b.Value) })
+}
+
+// mark is the record behind a letter that says that it was replayed.
+func (b Box) mark(l Letter) *kgo.Record {
+	return &kgo.Record{Topic: b.Topics.DeadLetters(), Partition: l.ID.Partition, Key: l.Key, Headers: []kgo.RecordHeader{
+		{Key: events.HeaderMark, Value: []byte(l.ID.String())}, {Key: events.HeaderTopic, Value: []byte(l.Topic)},
+	}}
+}
+
+// write writes records in one transaction.
+func (b Box) write(ctx context.Context, records ...*kgo.Record) error {
+	if err := b.Client.BeginTransaction(); err != nil {
+		return err
+	}
+	failed := b.Client.ProduceSync(ctx, records...).FirstErr()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
+	defer cancel()
+	return errors.Join(failed, b.Client.EndTransaction(ending, kgo.TransactionEndTry(failed == nil)))
+}
