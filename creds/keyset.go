@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"github.com/rolebridge/rolebridge/internal/wholefile"
 )
 
 // KeysetFile is a Tink keyset in a file, in JSON, as tinkey makes it too. Every replica needs the same. Its keys are
@@ -42,7 +43,7 @@ func (f KeysetFile) Create(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("creds: %w", err)
 	}
-	return f.write(ctx, handle, os.Link) // which never replaces
+	return f.write(ctx, handle, wholefile.Create)
 }
 
 // Add adds a key that opens and does not seal yet, and returns its id.
@@ -175,11 +176,11 @@ func (f KeysetFile) change(ctx context.Context, change func(*keyset.Manager) err
 	if handle, err = manager.Handle(); err != nil {
 		return fmt.Errorf("creds: %w", err)
 	}
-	return f.write(ctx, handle, os.Rename)
+	return f.write(ctx, handle, wholefile.Replace)
 }
 
 // write puts a whole new file in place: a broker may read it at any moment.
-func (f KeysetFile) write(ctx context.Context, handle *keyset.Handle, place func(from, to string) error) error {
+func (f KeysetFile) write(ctx context.Context, handle *keyset.Handle, place func(path string, text []byte) error) error {
 	var raw bytes.Buffer
 	var err error
 	if to := keyset.NewJSONWriter(&raw); f.KMS != nil {
@@ -194,16 +195,7 @@ func (f KeysetFile) write(ctx context.Context, handle *keyset.Handle, place func
 	if err != nil {
 		return fmt.Errorf("creds: keyset: %w", err)
 	}
-	next, err := os.CreateTemp(filepath.Dir(f.Path), ".keyset-*") // which nobody else can read
-	if err != nil {
-		return fmt.Errorf("creds: keyset: %w", err)
-	}
-	defer func() { _ = os.Remove(next.Name()) }()
-	_, err = next.Write(raw.Bytes())
-	if err = errors.Join(err, next.Sync(), next.Close()); err == nil {
-		err = place(next.Name(), f.Path)
-	}
-	if err != nil {
+	if err := place(f.Path, raw.Bytes()); err != nil {
 		return fmt.Errorf("creds: keyset: %w", err)
 	}
 	return nil

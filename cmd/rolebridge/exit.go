@@ -50,6 +50,10 @@ func atLeast(n int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error { return arguments(c, args, len(args) >= n) }
 }
 
+func atMost(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error { return arguments(c, args, len(args) <= n) }
+}
+
 func arguments(c *cobra.Command, args []string, enough bool) error {
 	switch {
 	case !enough && len(args) == 0:

@@ -30,7 +30,7 @@ func TestAnInterruptEndsAQuestionWithACodeOfItsOwn(t *testing.T) {
 	t.Cleanup(func() { _ = typed.Close() })
 	var out bytes.Buffer
 	err := &questioned{cancel: cancel}
-	code := run(ctx, []string{"pi", "delete", "cspi-00001"}, streams{in: in, out: &out, err: err, env: func(name string) string { return c.env[name] }})
+	code := run(ctx, []string{"pi", "delete", "cspi-00001"}, streams{in: in, out: &out, err: err, env: func(name string) string { return c.env[name] }, home: c.homeless})
 	if code != 130 || out.Len() != 0 {
 		t.Errorf("got exit code %d, %q and %q, want 130 and nothing deleted", code, out.String(), err.String())
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -32,11 +33,14 @@ func at(s *apitest.Site, key string) *cli {
 	}}
 }
 
+// homeless keeps the contexts of whoever runs the tests out of them: one who wants contexts sets envContexts.
+func (c *cli) homeless() (string, error) { return "", errors.New("no home in tests") }
+
 func (c *cli) run(t *testing.T, args ...string) result {
 	t.Helper()
 	var out, err bytes.Buffer
 	code := run(t.Context(), args, streams{
-		in: strings.NewReader(c.stdin), out: &out, err: &err, env: func(name string) string { return c.env[name] },
+		in: strings.NewReader(c.stdin), out: &out, err: &err, env: func(name string) string { return c.env[name] }, home: c.homeless,
 	})
 	return result{code, out.String(), err.String()}
 }
@@ -47,7 +51,7 @@ func (c *cli) runSaying(t *testing.T, said chan struct{}, args ...string) result
 	var out bytes.Buffer
 	err := saying{said: said}
 	code := run(t.Context(), args, streams{
-		in: strings.NewReader(c.stdin), out: &out, err: &err, env: func(name string) string { return c.env[name] },
+		in: strings.NewReader(c.stdin), out: &out, err: &err, env: func(name string) string { return c.env[name] }, home: c.homeless,
 	})
 	return result{code, out.String(), err.String()}
 }

@@ -28,14 +28,8 @@ Asks first, unless forced.`,
 			if err != nil {
 				return err
 			}
-			if !force {
-				sure, err := confirmed(c.Context(), s, fmt.Sprintf("Are you sure you want to delete %s?", strings.Join(args, ", ")))
-				if err != nil {
-					return err
-				}
-				if !sure {
-					return usage(errors.New("nothing was deleted; use --force to delete without being asked"))
-				}
+			if err := s.sure(c.Context(), force, args); err != nil {
+				return err
 			}
 			var failed []error
 			for _, id := range args {
@@ -53,13 +47,24 @@ Asks first, unless forced.`,
 	return c
 }
 
+// sure asks before what args name is deleted, unless forced.
+func (s streams) sure(ctx context.Context, force bool, args []string) error {
+	if force {
+		return nil
+	}
+	yes, err := confirmed(ctx, s, fmt.Sprintf("Are you sure you want to delete %s?", strings.Join(args, ", ")))
+	if err == nil && !yes {
+		err = usagef("nothing was deleted; use --force to delete without being asked")
+	}
+	return err
+}
+
 // confirmed asks a yes-or-no question, until ctx ends.
 func confirmed(ctx context.Context, s streams, question string) (bool, error) {
 	fmt.Fprintf(s.err, "%s (y/n): ", question)
 	answer := make(chan string, 1)
 	go func() { // ends with the process, if nothing is typed any more
-		line, _ := bufio.NewReader(s.in).ReadString('\n')
-		answer <- line
+		answer <- s.line()
 	}()
 	select {
 	case <-ctx.Done():
@@ -72,4 +77,10 @@ func confirmed(ctx context.Context, s streams, question string) (bool, error) {
 		}
 		return false, nil
 	}
+}
+
+// line is the next line of standard input.
+func (s streams) line() string {
+	text, _ := bufio.NewReader(s.in).ReadString('\n') // its end ends a line, too
+	return text
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rolebridge/rolebridge/api/client"
+	"github.com/rolebridge/rolebridge/cmd/rolebridge/contexts"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -16,12 +19,14 @@ const (
 	envKey         = "ROLEBRIDGE_KEY"
 	envSecret      = "ROLEBRIDGE_SECRET" //nolint:gosec // a name
 	envEnvironment = "ROLEBRIDGE_ENVIRONMENT"
+	envContext     = "ROLEBRIDGE_CONTEXT"
+	envContexts    = "ROLEBRIDGE_CLI_CONFIG"
 )
 
 // login is where the API is, who asks, and about which environment.
 type login struct {
 	streams
-	url, keyFile, environment string
+	context, url, keyFile, environment string
 }
 
 // flags adds the flags of every verb that asks the API. A secret is no flag: others see the arguments of a process.
@@ -30,53 +35,126 @@ func (l *login) flags(c *cobra.Command) {
 	f.StringVar(&l.url, "url", "", "Address of the API (default $"+envURL+").")
 	f.StringVar(&l.keyFile, "key-file", "", "File that holds the API key as KEY:SECRET (default $"+envKey+" and $"+envSecret+").")
 	f.StringVar(&l.environment, "environment", "", "Environment ID (default $"+envEnvironment+").")
+	f.StringVar(&l.context, "context", "", "Context that has what no other flag says (default $"+envContext+", else the current one).")
+}
+
+// place puts together what flags, variables and a context say. A context's key goes to the context's own address only.
+func (l *login) place() (p contexts.Context, err error) {
+	saved, err := l.remembered()
+	if err != nil {
+		return p, err
+	}
+	v := contexts.Context{URL: l.env(envURL), Key: l.env(envKey), Secret: secret.New(l.env(envSecret)), Environment: l.env(envEnvironment)}
+	p.Environment = cmp.Or(l.environment, v.Environment, saved.Environment)
+	if l.context != "" { // a flag, too: what it says goes before the variables
+		p.Environment = cmp.Or(l.environment, saved.Environment, v.Environment)
+		v = contexts.Context{}
+	}
+	p.URL = cmp.Or(l.url, v.URL, saved.URL)
+	switch {
+	case l.keyFile != "":
+		p.Key, p.Secret, err = readKey(l.keyFile)
+	case v.Key != "" || !v.Secret.Empty():
+		p.Key, p.Secret = v.Key, v.Secret
+	case strings.TrimRight(p.URL, "/") == strings.TrimRight(saved.URL, "/"):
+		p.Key, p.Secret = saved.Key, saved.Secret
+	case saved.Key != "":
+		return p, usagef("no API key for %s: that of context %s is for %s and is sent nowhere else; set --key-file, or %s and %s",
+			p.URL, saved.Name, saved.URL, envKey, envSecret)
+	}
+	return p, err
+}
+
+// remembered is the context that is named, or the current one; empty when there is none.
+func (l *login) remembered() (none contexts.Context, err error) {
+	file, err := l.book()
+	if err != nil {
+		if l.context == "" {
+			return none, nil // nobody has to have a folder of settings
+		}
+		return none, err
+	}
+	book, err := file.Read()
+	if err != nil {
+		return none, usage(err)
+	}
+	name := cmp.Or(l.context, l.env(envContext), book.Current)
+	if name == "" {
+		return none, nil
+	}
+	c, ok := book.Find(name)
+	if !ok {
+		return none, noContext(name)
+	}
+	return c, nil
+}
+
+// book is where contexts are kept.
+func (s streams) book() (contexts.File, error) {
+	f := contexts.File{Path: s.env(envContexts), Warn: func(text string) { fmt.Fprintln(s.err, "Warning:", text) }}
+	if f.Path == "" {
+		home, err := s.home()
+		if err != nil {
+			return f, usagef("where are contexts kept? Set %s: %w", envContexts, err)
+		}
+		f.Path = filepath.Join(home, "rolebridge", "config.yaml")
+	}
+	return f, nil
+}
+
+// readKey reads KEY:SECRET.
+func readKey(path string) (string, secret.Text, error) {
+	both, err := secret.Read(path)
+	if err != nil {
+		return "", secret.Text{}, usagef("--key-file: %w", err)
+	}
+	key, text, ok := strings.Cut(both.Reveal(), ":")
+	if !ok || key == "" || text == "" {
+		return "", secret.Text{}, usagef("--key-file %s: want one line KEY:SECRET", path)
+	}
+	return key, secret.New(text), nil
 }
 
 func (l *login) client() (*client.Client, error) {
-	c := client.Config{URL: l.url, Key: l.env(envKey), Secret: secret.New(l.env(envSecret)), Agent: "rolebridge-cli/" + version()}
-	if c.URL == "" {
-		c.URL = l.env(envURL)
-	}
-	if l.keyFile != "" {
-		both, err := secret.Read(l.keyFile)
-		if err != nil {
-			return nil, usage(err)
-		}
-		key, text, ok := strings.Cut(both.Reveal(), ":")
-		if !ok {
-			return nil, usagef("%s: want one line KEY:SECRET", l.keyFile)
-		}
-		c.Key, c.Secret = key, secret.New(text)
+	api, _, err := l.asking()
+	return api, err
+}
+
+// asking returns the client, and what was found for it.
+func (l *login) asking() (*client.Client, contexts.Context, error) {
+	p, err := l.place()
+	if err != nil {
+		return nil, p, err
 	}
 	switch {
-	case c.URL == "":
-		return nil, usagef("no address of the API: set --url or %s", envURL)
-	case c.Key == "" || c.Secret.Empty():
-		return nil, usagef("no API key: set --key-file, or %s and %s", envKey, envSecret)
+	case p.URL == "":
+		return nil, p, usagef("no address of the API: set --url or %s, or save one: rolebridge context create", envURL)
+	case p.Key == "" || p.Secret.Empty():
+		return nil, p, usagef("no API key for %s: set --key-file, or %s and %s, or save one: rolebridge context create", p.URL, envKey, envSecret)
 	}
-	api, err := client.New(c)
-	return api, usage(err)
+	api, err := client.New(client.Config{URL: p.URL, Key: p.Key, Secret: p.Secret, Agent: "rolebridge-cli/" + version()})
+	return api, p, usage(err)
 }
 
 // within returns the environment, which must be named somewhere.
 func (l *login) within() (string, error) {
-	if l.environment != "" {
-		return l.environment, nil
+	p, err := l.place()
+	if err == nil && p.Environment == "" {
+		err = usagef("no environment: set --environment or %s, or save one: rolebridge context update", envEnvironment)
 	}
-	if e := l.env(envEnvironment); e != "" {
-		return e, nil
-	}
-	return "", usagef("no environment: set --environment or %s", envEnvironment)
+	return p.Environment, err
 }
 
 // both returns what most verbs need.
 func (l *login) both() (*client.Client, string, error) {
-	api, err := l.client()
+	api, p, err := l.asking()
 	if err != nil {
 		return nil, "", err
 	}
-	e, err := l.within()
-	return api, e, err
+	if p.Environment == "" {
+		_, err = l.within()
+	}
+	return api, p.Environment, err
 }
 
 // examples lays out the examples of a verb: what it does, then the command.

@@ -4,9 +4,9 @@
 // other; those that work offline (policy, keyset) call the package that they are named after; those of an operator speak to
 // Kafka (topics, organization, bootstrap); and credentials speaks to the broker.
 //
-// `serve` puts the roles together (package app). The life of a verb: cobra finds it (root.go), its flags and the environment
-// say where the API is and who asks (login.go), it calls the client, and prints what it got for people, or as JSON or YAML
-// (output.go, table.go). What went wrong becomes one message on standard error and the exit code of its kind (exit.go).
+// `serve` puts the roles together (package app). The life of a verb: cobra finds it (root.go); its flags, the environment
+// or a context that was saved (package contexts) say where the API is and who asks (login.go); it calls the client, and
+// prints what it got for people, or as JSON or YAML (output.go, table.go). What went wrong becomes one message on standard error and the exit code of its kind (exit.go).
 package main
 
 import (
@@ -20,7 +20,9 @@ func main() {
 	// A stop by signal is orderly; a second signal ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv})
+	code := run(ctx, os.Args[1:], streams{
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, home: os.UserConfigDir,
+	})
 	stop()
 	os.Exit(code)
 }

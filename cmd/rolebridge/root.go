@@ -15,6 +15,8 @@ type streams struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(string) string
+	// home is the folder of the user's settings.
+	home func() (string, error)
 }
 
 // run runs one command line and returns its exit code.
@@ -30,8 +32,10 @@ func newRoot(s streams) *cobra.Command {
 		Short: "Provider integrations whose trust is proved, and short-lived credentials for connectors",
 		Long: `Provider integrations whose trust is proved, and short-lived credentials for connectors.
 
-Verbs that ask the API take its address and an API key from flags or from the environment:
-  ROLEBRIDGE_URL, ROLEBRIDGE_KEY, ROLEBRIDGE_SECRET, ROLEBRIDGE_ENVIRONMENT
+Verbs that ask the API take its address, an API key and the environment from flags, else from
+  ROLEBRIDGE_URL, ROLEBRIDGE_KEY, ROLEBRIDGE_SECRET, ROLEBRIDGE_ENVIRONMENT,
+else from the context that ROLEBRIDGE_CONTEXT names or that is current ("context create"). A context that --context names
+goes before the variables.
 
 Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 conflict or trust not valid, 6 over quota,
 7 try again later, 8 not authenticated, 130 interrupted.`,
@@ -45,7 +49,7 @@ Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(
-		newIntegration(s), newConnector(s), newPolicy(s), newAccess(s), newTopics(s), newOrganization(s), newBootstrap(s, answeredWithin),
+		newContext(s), newIntegration(s), newConnector(s), newPolicy(s), newAccess(s), newTopics(s), newOrganization(s), newBootstrap(s, answeredWithin),
 		newDLQ(s), newCredentials(s), newDoctor(s), newVersion(),
 		serveCommand(), healthcheckCommand(), keysetCommand(),
 	)
