@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"iter"
 	"net/http"
 	"strings"
 	"time"
@@ -18,7 +19,8 @@ type Replica interface {
 	Ready() <-chan struct{}
 	Organization(integration.OrganizationID) (*integration.Organization, bool)
 	Integration(integration.ID) (*integration.Integration, bool)
-	List(integration.OrganizationID, integration.EnvironmentID) []*integration.Integration
+	List(o integration.OrganizationID, e integration.EnvironmentID, after integration.ID) iter.Seq[*integration.Integration]
+	Listed(integration.OrganizationID, integration.EnvironmentID) int
 	Answer(integration.OrganizationID, integration.Asker) (integration.Receipt, bool)
 	WaitAnswer(context.Context, integration.OrganizationID, integration.Asker) (integration.Receipt, error)
 	WaitUntil(ctx context.Context, id integration.ID, done func(*integration.Integration) bool) error

@@ -56,7 +56,7 @@ func TestRequestsAtTheSameTimeWithOneKeyAreOne(t *testing.T) {
 			t.Errorf("got %q and %q, want one integration", i.ID, seen[0].ID)
 		}
 	}
-	if n := len(s.List(apitest.OrgA, apitest.Environment)); n != 1 {
+	if n := s.Listed(apitest.OrgA, apitest.Environment); n != 1 {
 		t.Errorf("got %d integrations, want 1", n)
 	}
 }

@@ -101,7 +101,7 @@ func (s *Server) tried(c *call, i *integration.Integration, body *wire.ConfigReq
 	case !i.Config.Draft():
 		return config, fail(integration.CodeConflict, "only a draft can be tried with another identity; %s is %s", i.ID, i.Status())
 	}
-	for _, other := range s.replica.List(c.organization.ID, i.Environment) {
+	for other := range s.replica.List(c.organization.ID, i.Environment, "") {
 		if other.ID != i.ID && other.Config == config {
 			return config, &integration.Refusal{Code: integration.CodeExists, Field: field, Message: "is mapped in this environment already"}
 		}

@@ -102,9 +102,10 @@ func (p pim) withLocation(c *call, ask integration.Create, err error) error {
 		return err
 	}
 	f := failed(err)
-	for _, i := range p.replica.List(c.organization.ID, ask.Environment) {
+	for i := range p.replica.List(c.organization.ID, ask.Environment, "") {
 		if i.Config == ask.Config && c.mayRead(i.Environment, i.ID) {
 			f.location = p.self(c.Request, i.Environment, i.ID)
+			break
 		}
 	}
 	return f

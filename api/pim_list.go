@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/rolebridge/rolebridge/api/wire"
@@ -25,13 +24,10 @@ func (p pim) list(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	all := slices.DeleteFunc(p.replica.List(c.organization.ID, e), func(i *integration.Integration) bool {
-		return !wanted(i) || !c.mayRead(i.Environment, i.ID)
-	})
-	part, next := cut(page, all, func(i *integration.Integration) string { return string(i.ID) })
+	part, next, total := p.turn(c, e, page, wanted)
 	list := wire.List[wire.Integration]{
 		APIVersion: p.name(), Kind: wire.KindIntegrationList,
-		Metadata: wire.ListMeta{First: p.page(c, q, ""), TotalSize: len(all)},
+		Metadata: wire.ListMeta{First: p.page(c, q, ""), TotalSize: total},
 		Data:     make([]wire.Integration, 0, len(part)),
 	}
 	if next != "" {
@@ -41,6 +37,35 @@ func (p pim) list(c *call) (answer, error) {
 		list.Data = append(list.Data, p.object(c, i))
 	}
 	return answer{status: http.StatusOK, body: list}, nil
+}
+
+// turn returns a page, the token of the next one, and how many there are on all pages. To who may read the whole environment
+// and wants no more of some than of others, a page costs the same however many there are.
+func (p pim) turn(c *call, e integration.EnvironmentID, at page, wanted filter) (part []*integration.Integration, next string, total int) {
+	all := c.organization.Permits(c.Principal, integration.OpRead, integration.Scope{Environment: e})
+	counted, from := all && wanted == filter{}, integration.ID("")
+	if counted {
+		total, from = p.replica.Listed(c.organization.ID, e), integration.ID(at.after)
+	}
+	for i := range p.replica.List(c.organization.ID, e, from) {
+		if !wanted.matches(i) || !all && !c.mayRead(i.Environment, i.ID) {
+			continue
+		}
+		if !counted {
+			total++
+		}
+		switch {
+		case string(i.ID) <= at.after:
+		case len(part) < at.size:
+			part = append(part, i)
+		case next == "":
+			next = writeToken(string(part[len(part)-1].ID))
+		}
+		if counted && next != "" {
+			break
+		}
+	}
+	return part, next, total
 }
 
 // page is the link to another page of the same list.
@@ -57,26 +82,32 @@ func (p pim) page(c *call, q url.Values, token string) string {
 	return p.link(c.Request, p.path()+"?"+other.Encode())
 }
 
-// filter makes a condition of the query: provider and status match exactly, the name in part, none of them by case.
-func (p pim) filter(q url.Values) (func(*integration.Integration) bool, error) {
-	var kind integration.Kind
+// filter is what is wanted of a list: provider and status match exactly, the name in part, none of them by case. The zero
+// filter wants everything.
+type filter struct {
+	kind         integration.Kind
+	name, status string
+}
+
+func (p pim) filter(q url.Values) (f filter, err error) {
 	if text := q.Get("provider"); text != "" {
 		var ok bool
-		if kind, ok = integration.KindOf(text); !ok {
-			return nil, failParameter("provider", "want aws, gcp or azure")
+		if f.kind, ok = integration.KindOf(text); !ok {
+			return f, failParameter("provider", "want aws, gcp or azure")
 		}
 	}
-	var name, status string
 	if p.version > 1 {
-		name, status = strings.ToLower(q.Get("display_name")), strings.ToUpper(q.Get("status"))
+		f.name, f.status = strings.ToLower(q.Get("display_name")), strings.ToUpper(q.Get("status"))
 	}
-	switch integration.Status(status) {
+	switch integration.Status(f.status) {
 	case "", integration.StatusDraft, integration.StatusCreated, integration.StatusActive:
 	default:
-		return nil, failParameter("status", "want DRAFT, CREATED or ACTIVE")
+		return f, failParameter("status", "want DRAFT, CREATED or ACTIVE")
 	}
-	return func(i *integration.Integration) bool {
-		return (kind == "" || i.Config.Kind == kind) && (status == "" || string(i.Status()) == status) &&
-			strings.Contains(strings.ToLower(i.Name), name)
-	}, nil
+	return f, nil
+}
+
+func (f filter) matches(i *integration.Integration) bool {
+	return (f.kind == "" || i.Config.Kind == f.kind) && (f.status == "" || string(i.Status()) == f.status) &&
+		(f.name == "" || strings.Contains(strings.ToLower(i.Name), f.name))
 }

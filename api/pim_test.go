@@ -97,7 +97,7 @@ func TestAWrongBodyIsRefusedWithTheFieldNamed(t *testing.T) {
 			t.Errorf("%.300s: got pointer %q, want %q", c.body, got, c.pointer)
 		}
 	}
-	if n := len(s.List(apitest.OrgA, apitest.Environment)); n != 0 {
+	if n := s.Listed(apitest.OrgA, apitest.Environment); n != 0 {
 		t.Errorf("%d integrations were made of wrong bodies", n)
 	}
 }
@@ -186,6 +186,59 @@ func TestAListIsStableWhileOthersComeAndGo(t *testing.T) {
 	for _, id := range before {
 		if seen[id] != 1 {
 			t.Errorf("%s was seen %d times in %d pages, want once", id, seen[id], pages)
+		}
+	}
+}
+
+func TestPagesHoldWhatMayBeReadAndCountNothingElse(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	var mayRead []string
+	for n := range 12 {
+		i := created(t, s, fmt.Sprintf("%s-%d", roleARN, n))
+		if n%2 == 0 && n < 8 {
+			mayRead = append(mayRead, i.ID)
+			s.Do(t, apitest.OrgA, "platform:test", integration.CreateRoleBinding{RoleBinding: integration.RoleBinding{
+				Principal: "u-tester", Role: integration.Assigner, Scope: integration.Scope{Environment: apitest.Environment, Integration: integration.ID(i.ID)},
+			}})
+		}
+	}
+	slices.Sort(mayRead)
+	for name, c := range map[string]struct {
+		key, query string
+		pages      []int
+	}{
+		"some of them":               {apitest.Tester, "&page_size=3", []int{3, 1}},
+		"the last page is full":      {apitest.Tester, "&page_size=2", []int{2, 2}},
+		"all of them":                {apitest.Admin, "&page_size=4", []int{4, 4, 4}},
+		"ten where no size is given": {apitest.Admin, "", []int{10, 2}},
+		"the largest page":           {apitest.Admin, "&page_size=100", []int{12}},
+		"a filter that all pass":     {apitest.Admin, "&provider=Aws&page_size=7", []int{7, 5}},
+		"a filter that nobody does":  {apitest.Admin, "&provider=gcp", []int{0}},
+	} {
+		var got []int
+		var ids []string
+		for path := one + inEnv + c.query; path != "" && len(got) < 9; {
+			var list wire.List[wire.Integration]
+			request(t, s, c.key, http.MethodGet, path, "").into(t, http.StatusOK, &list)
+			total := 0
+			for _, n := range c.pages {
+				total += n
+			}
+			if list.Metadata.TotalSize != total {
+				t.Errorf("%s: total_size is %d, want %d", name, list.Metadata.TotalSize, total)
+			}
+			got = append(got, len(list.Data))
+			for _, i := range list.Data {
+				ids = append(ids, i.ID)
+			}
+			path = strings.TrimPrefix(list.Metadata.Next, s.URL)
+		}
+		if !slices.Equal(got, c.pages) || !slices.IsSorted(ids) {
+			t.Errorf("%s: got pages of %v with %v, want %v in order", name, got, ids, c.pages)
+		}
+		if c.key == apitest.Tester && !slices.Equal(ids, mayRead) {
+			t.Errorf("%s: got %v, want %v", name, ids, mayRead)
 		}
 	}
 }

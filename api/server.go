@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -289,9 +290,11 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	if err != nil { // the types of package wire cannot fail; a caller's mistake must not look like success
 		status, text = http.StatusInternalServerError, []byte(`{"errors":[]}`)
 	}
+	text = append(text, '\n')
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n'))
+	_, _ = w.Write(text)
 }
 
 // link makes an absolute URL of a path.

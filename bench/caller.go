@@ -33,16 +33,24 @@ func dial(ctx context.Context, address string, first int) (*caller, error) {
 }
 
 func dialFor(ctx context.Context, address string, tokens ...string) (*caller, error) {
+	requests := make([][]byte, len(tokens))
+	for n, token := range tokens {
+		requests[n] = requestFor(address, creds.Path, token)
+	}
+	return dialWith(ctx, address, 8<<10, requests)
+}
+
+func requestFor(address, path, authorization string) []byte {
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nAuthorization: %s\r\n\r\n", path, address, authorization)
+}
+
+// dialWith opens a connection that makes these requests, one after the other; an answer is at most so many bytes.
+func dialWith(ctx context.Context, address string, most int, requests [][]byte) (*caller, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	c := &caller{conn: conn, answers: bufio.NewReaderSize(conn, 8<<10), body: make([]byte, 8<<10)}
-	for _, token := range tokens {
-		c.requests = append(c.requests, fmt.Appendf(nil,
-			"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nAuthorization: %s\r\n\r\n", creds.Path, address, token))
-	}
-	return c, nil
+	return &caller{conn: conn, answers: bufio.NewReaderSize(conn, 8<<10), body: make([]byte, most), requests: requests}, nil
 }
 
 // read asks for one session after the other until the time is over.

@@ -11,6 +11,8 @@
 // It uses the Kafka that ROLEBRIDGE_TEST_KAFKA names, else one of its own, which ends with it. All of it takes about
 // eight minutes on two cores, two of them for the fleet.
 //
+// The api has two: creations (through REST until mapped) and listing (pages out of 100,000 integrations, and reads of one).
+//
 // The broker has six: reads (warm, at full load and at 500 and 5,000 a second), cached (memory for each key), burst (500
 // callers of three processes for one cold key), crowd (10,000 cold keys of two organizations), fleet (1,000 connectors,
 // three processes, a restart of each), and memory (the replica). burst and fleet run the real program, built with the tag
@@ -86,6 +88,7 @@ var benchmarks = []benchmark{
 	{"lifecycle", lifecycleCommands},
 	{"restore", restoreState},
 	{"reads", warmReads},
+	{"listing", listing},
 	{"memory", replicaMemory},
 	{"schedule", proofSchedule},
 	{"cached", cachedMemory},

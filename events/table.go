@@ -1,7 +1,6 @@
 package events
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +29,7 @@ type Table struct {
 	mu            sync.RWMutex
 	organizations map[integration.OrganizationID]*cell // empty ones are of organizations that are gone, or not read yet
 	integrations  map[integration.ID]*integration.Integration
-	environments  map[place]map[integration.ID]struct{}
+	environments  environments
 	used          map[integration.OrganizationID]int // integrations that count against the quota
 	accounts      accounts
 	answers       map[answerKey]*integration.Receipt
@@ -38,11 +37,6 @@ type Table struct {
 	position      map[int32]int64  // next offset by partition
 	behind        map[int32]int64  // records known to be still unread, by partition
 	changed       chan struct{}    // closed and replaced at each change
-}
-
-type place struct {
-	organization integration.OrganizationID
-	environment  integration.EnvironmentID
 }
 
 type answerKey struct {
@@ -78,7 +72,7 @@ func NewTable(topics Topics, client []kgo.Opt, options ...TableOption) *Table {
 		topics: topics, options: client, log: slog.Default(), ready: make(chan struct{}), tokens: newTokens(),
 		organizations: map[integration.OrganizationID]*cell{},
 		integrations:  map[integration.ID]*integration.Integration{},
-		environments:  map[place]map[integration.ID]struct{}{},
+		environments:  environments{},
 		used:          map[integration.OrganizationID]int{},
 		accounts:      newAccounts(),
 		answers:       map[answerKey]*integration.Receipt{},
@@ -219,11 +213,8 @@ func (t *Table) put(id integration.ID, i *integration.Integration) {
 		home = t.home(i.Organization)
 	}
 	t.tokens.replace(was, i, home)
+	t.environments.replace(was, i)
 	if was != nil {
-		at := place{was.Organization, was.Environment}
-		if delete(t.environments[at], id); len(t.environments[at]) == 0 {
-			delete(t.environments, at)
-		}
 		delete(t.integrations, id)
 		t.count(was, -1)
 	}
@@ -234,11 +225,6 @@ func (t *Table) put(id integration.ID, i *integration.Integration) {
 	}
 	t.integrations[id] = i
 	t.count(i, 1)
-	at := place{i.Organization, i.Environment}
-	if t.environments[at] == nil {
-		t.environments[at] = map[integration.ID]struct{}{}
-	}
-	t.environments[at][id] = struct{}{}
 }
 
 // count counts an integration for or against its organization's quota, as [integration.State.Count] does.
@@ -296,20 +282,6 @@ func (t *Table) Integration(id integration.ID) (*integration.Integration, bool) 
 	defer t.mu.RUnlock()
 	i, ok := t.integrations[id]
 	return i, ok
-}
-
-// List returns the integrations of an environment that are not being deleted, by id.
-func (t *Table) List(o integration.OrganizationID, e integration.EnvironmentID) []*integration.Integration {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	all := make([]*integration.Integration, 0, len(t.environments[place{o, e}]))
-	for id := range t.environments[place{o, e}] {
-		if i := t.integrations[id]; !i.Deleting() {
-			all = append(all, i)
-		}
-	}
-	slices.SortFunc(all, func(a, b *integration.Integration) int { return cmp.Compare(a.ID, b.ID) })
-	return all
 }
 
 // All calls yield with every integration until it returns false, in no order. yield must not call the table.

@@ -164,7 +164,7 @@ func TestTheTableFollowsAndWakesWhoWaits(t *testing.T) {
 		if err := table.WaitUntil(t.Context(), "cspi-00001", func(i *integration.Integration) bool { return i == nil }); err != nil {
 			t.Error(err)
 		}
-		if got := table.List("org-1", "env-1"); len(got) != 0 {
+		if got := slices.Collect(table.List("org-1", "env-1", "")); len(got) != 0 || table.Listed("org-1", "env-1") != 0 {
 			t.Errorf("%d integrations are listed after the deletion", len(got))
 		}
 		if got := table.Used("org-1"); got != 0 {

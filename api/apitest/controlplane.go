@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -301,18 +302,23 @@ func (c *ControlPlane) integration(id integration.ID) (*integration.Integration,
 	return nil, false
 }
 
-// List returns the integrations of an environment that are not being deleted, by id.
-func (c *ControlPlane) List(o integration.OrganizationID, e integration.EnvironmentID) []*integration.Integration {
+// List yields the integrations of an environment that are not being deleted and come after an id, by id.
+func (c *ControlPlane) List(o integration.OrganizationID, e integration.EnvironmentID, after integration.ID) iter.Seq[*integration.Integration] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []*integration.Integration
 	for _, i := range maps.Collect(c.state(o).Integrations()) {
-		if i != nil && i.Environment == e && !i.Deleting() {
+		if i != nil && i.Environment == e && !i.Deleting() && i.ID > after {
 			all = append(all, i)
 		}
 	}
 	slices.SortFunc(all, func(a, b *integration.Integration) int { return cmp.Compare(a.ID, b.ID) })
-	return all
+	return slices.Values(all)
+}
+
+// Listed is how many integrations of an environment are not being deleted.
+func (c *ControlPlane) Listed(o integration.OrganizationID, e integration.EnvironmentID) int {
+	return len(slices.Collect(c.List(o, e, "")))
 }
 
 // Used is how many integrations of an organization count against its quota.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,7 +38,7 @@ func TestACreationPrintsTheTableAndWhatToDoNext(t *testing.T) {
 	s := apitest.Serve(t)
 	c := at(s, apitest.Admin)
 	got := c.want(t, 0, "provider-integration", "create", "s3-provider-integration", "--cloud", "aws", "--customer-role-arn", roleARN)
-	i := s.List(apitest.OrgA, apitest.Environment)[0]
+	i := slices.Collect(s.List(apitest.OrgA, apitest.Environment, ""))[0]
 	same := strings.NewReplacer(string(i.ID), "cspi-1234abcd", i.ExternalID, "12345678-2312-4000-a000-001a7b789000")
 	golden(t, "create", same.Replace(got.out))
 	golden(t, "create-next", same.Replace(got.err))
@@ -58,7 +59,7 @@ func TestADraftIsToldHowToBeCompleted(t *testing.T) {
 	s := apitest.Serve(t)
 	c := at(s, apitest.Admin)
 	got := c.want(t, 0, "pi", "create", "drafted")
-	i := s.List(apitest.OrgA, apitest.Environment)[0]
+	i := slices.Collect(s.List(apitest.OrgA, apitest.Environment, ""))[0]
 	same := strings.NewReplacer(string(i.ID), "cspi-1234abcd", i.ExternalID, "12345678-2312-4000-a000-001a7b789000")
 	golden(t, "draft", same.Replace(got.out))
 	golden(t, "draft-next", same.Replace(got.err))
