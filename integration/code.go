@@ -26,25 +26,27 @@ const (
 type Answer struct {
 	HTTP int // status of the REST answer
 	Exit int // exit code of the command line
+	// Means says to whoever got it what was wrong and what to do, in a sentence or two; docs/REFERENCE.md shows it.
+	Means string
 }
 
-// answers is the only place where a Code becomes a number.
+// answers is the only place where a Code becomes a number, and where it is explained.
 var answers = map[Code]Answer{
-	CodeInvalid:         {422, 2},
-	CodeUnauthenticated: {401, 8},
-	CodeDenied:          {403, 3},
-	CodeNotFound:        {404, 4},
-	CodeExists:          {409, 5},
-	CodeInUse:           {409, 5},
-	CodeConflict:        {409, 5},
-	CodeQuota:           {402, 6},
-	CodeThrottled:       {429, 7},
-	CodeUnavailable:     {503, 7},
-	CodeTimeout:         {504, 7},
-	CodeInternal:        {500, 1},
+	CodeInvalid:         {422, 2, "A field is malformed or does not fit the others; `field` is a JSON pointer to it. Correct it and send the command under a new id."},
+	CodeUnauthenticated: {401, 8, "Who asks is not proved: the key, token or signature is missing, unknown or wrong."},
+	CodeDenied:          {403, 3, "Who asks is known, and no role of theirs permits it in this scope."},
+	CodeNotFound:        {404, 4, "There is no such thing, or none that the asker may know of."},
+	CodeExists:          {409, 5, "It would be there twice: the organization, or the customer's identity in this environment."},
+	CodeInUse:           {409, 5, "Connectors are bound to it. Unbind them first, or force the deletion."},
+	CodeConflict:        {409, 5, "Right in itself, wrong in the present state: look at what is there before asking again."},
+	CodeQuota:           {402, 6, "A limit of the organization is reached. Delete what is not needed, or ask the platform for more."},
+	CodeThrottled:       {429, 7, "Too many requests. Wait as long as `Retry-After` says."},
+	CodeUnavailable:     {503, 7, "Something that is needed is away. Try again: REST with the same `Idempotency-Key`, a refused command under a new id."},
+	CodeTimeout:         {504, 7, "No answer within the bound; it may still be decided. Ask again under the same id or `Idempotency-Key`: it is carried out once."},
+	CodeInternal:        {500, 1, "A fault of ours. The log has the text, under the id of the request or command."},
 }
 
-// Answer returns the numbers of c; an unknown code answers as [CodeInternal].
+// Answer returns what c becomes; an unknown code answers as [CodeInternal].
 func (c Code) Answer() Answer {
 	if a, ok := answers[c]; ok {
 		return a

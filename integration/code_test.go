@@ -5,12 +5,13 @@ import (
 	"go/parser"
 	"go/token"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rolebridge/rolebridge/integration"
 )
 
-func TestEveryCodeHasAnAnswer(t *testing.T) {
+func TestEveryCodeHasAnAnswerAndAnExplanation(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "code.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -31,6 +32,9 @@ func TestEveryCodeHasAnAnswer(t *testing.T) {
 	answered := map[integration.Code]bool{}
 	for _, c := range integration.Codes() {
 		answered[c] = true
+		if a := c.Answer(); a.HTTP < 400 || a.Exit < 1 || !strings.HasSuffix(a.Means, ".") {
+			t.Errorf("%s answers %+v, want a status, an exit code and a sentence that explains it", c, a)
+		}
 	}
 	for c := range declared {
 		if !answered[c] {

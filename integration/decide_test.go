@@ -75,6 +75,9 @@ func (w *world) do(actor integration.Principal, ask integration.Ask) []integrati
 	if err != nil {
 		w.t.Fatalf("%s: %v", ask.Type(), err)
 	}
+	if first := events[0].Fact; !answers(ask, first) {
+		w.t.Fatalf("%s was answered by %s, listed are %q", ask.Type(), first.Type(), answerTypes(ask))
+	}
 	return w.apply(events)
 }
 

@@ -153,14 +153,17 @@ func (h *history) command(rt *rapid.T) {
 		return
 	}
 	h.answered[cmd.ID] = true
-	answers := 0
+	told := 0
 	for _, e := range events {
 		if e.Answers != nil {
-			answers++
+			told++
 		}
 	}
-	if answers != 1 || events[0].Answers == nil {
-		rt.Fatalf("%d of %d events answer the command, want the first alone", answers, len(events))
+	if told != 1 || events[0].Answers == nil {
+		rt.Fatalf("%d of %d events answer the command, want the first alone", told, len(events))
+	}
+	if !answers(cmd.Ask, events[0].Fact) {
+		rt.Fatalf("%s was answered by %s, listed are %q", cmd.Ask.Type(), events[0].Fact.Type(), answerTypes(cmd.Ask))
 	}
 	if _, created := events[0].Fact.(integration.Created); created && before >= h.quota {
 		rt.Fatalf("created number %d with a quota of %d", before+1, h.quota)
