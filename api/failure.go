@@ -55,6 +55,22 @@ var titles = map[integration.Code]struct{ title, resolution string }{
 	integration.CodeInternal:        {"Internal Error", ""},
 }
 
+// Fault is a fault of a request that no decision is needed for.
+type Fault struct {
+	Code              integration.Code
+	Status            int
+	Title, Resolution string // as in an error's body
+}
+
+// Faults lists all of them, in no particular order. What else is refused has one of [integration.Codes].
+func Faults() []Fault {
+	all := make([]Fault, 0, len(own))
+	for code, status := range own {
+		all = append(all, Fault{code, status, titles[code].title, titles[code].resolution})
+	}
+	return all
+}
+
 // failure is an error with all that the client is told.
 type failure struct {
 	code     integration.Code

@@ -79,7 +79,7 @@ func New(c Config, replica Replica, commands Commands, keys Keyring, reg prometh
 	return s, nil
 }
 
-// Handler is the API, and /openapi.yaml, which needs no key.
+// Handler is the API, and /openapi.yaml and /schemas.json, which need no key.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // clean answers paths that a ServeMux would redirect, with a body that is not JSON, as what they are: unknown.
@@ -109,6 +109,7 @@ func (s *Server) routes() []route {
 	const one = "/rolebridge/v1/integrations/{id}"
 	return []route{
 		{path: "/openapi.yaml", public: serveDocument},
+		{path: "/schemas.json", public: serveSchemas},
 		{path: "/pim/v1/integrations", methods: map[string]endpoint{http.MethodGet: v1.list, http.MethodPost: v1.create}},
 		{path: "/pim/v1/integrations/{id}", methods: map[string]endpoint{http.MethodGet: v1.read, http.MethodDelete: v1.delete}},
 		{path: "/pim/v2/integrations", methods: map[string]endpoint{http.MethodGet: v2.list, http.MethodPost: v2.create}},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/api"
 	"github.com/rolebridge/rolebridge/api/apitest"
+	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 )
 
@@ -80,12 +81,14 @@ func TestAMediaTypeMayHaveParameters(t *testing.T) {
 	}
 }
 
-func TestTheDocumentNeedsNoKey(t *testing.T) {
+func TestTheDocumentsNeedNoKey(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)
-	got := request(t, s, "", http.MethodGet, "/openapi.yaml", "")
-	if got.status != http.StatusOK || !bytes.Equal(got.body, api.Document()) {
-		t.Errorf("got %d with %d bytes", got.status, len(got.body))
+	for path, want := range map[string][]byte{"/openapi.yaml": api.Document(), "/schemas.json": events.SchemaBundle()} {
+		got := request(t, s, "", http.MethodGet, path, "")
+		if got.status != http.StatusOK || !bytes.Equal(got.body, want) {
+			t.Errorf("%s: got %d with %d bytes, want 200 with %d", path, got.status, len(got.body), len(want))
+		}
 	}
 }
 

@@ -2,7 +2,8 @@
 // of the state that readers hold in memory.
 //
 // It is not a decider: what a command means stands in package integration. Nor is it a client library for others: they
-// need no more than CloudEvents, the JSON Schemas in schemas/ and asyncapi.yaml.
+// need no more than CloudEvents, the JSON Schemas (schemas/, all in one in schemas.json) and asyncapi.yaml, and
+// docs/COMMANDS.md tells them how.
 //
 // The life of a record: a [Codec] reads it as a CloudEvent (binary or structured), checks its data against the JSON
 // Schema of its type and makes a typed command, result or event of it. What cannot be read becomes a [DeadLetter] with

@@ -9,7 +9,7 @@ import (
 
 // level is where a component stands: an arrow goes from a lower number to a higher one, never back and never sideways.
 var level = map[string]int{
-	"cmd": 0, "bench": 0, "deploy": 0, "e2e": 0,
+	"cmd": 0, "bench": 0, "deploy": 0, "docs": 0, "e2e": 0,
 	"api": 1, "workers": 1, "creds": 1, "console": 1,
 	"events": 2, "cloud": 2,
 	"integration": 3,
@@ -38,6 +38,8 @@ func arrow(dir string, test bool, imported string) string {
 
 	to := strings.TrimPrefix(strings.TrimPrefix(imported, module), "/")
 	switch {
+	case under(dir, "docs/examples") && !test:
+		return "an example is for those who have nothing of ours"
 	case anyUnder(imported, embedded) && !mayEmbed(dir, test):
 		return "the sandbox is for cmd/devstack, bench and tests"
 	case under(to, "internal/testenv") && !test && !forTests(dir):
@@ -185,6 +187,11 @@ func TestAWrongArrowIsCaught(t *testing.T) {
 		{"bench", false, module + "/internal/testenv", fine},
 		{"e2e", false, module + "/internal/testenv", fine},
 		{"e2e", true, module + "/workers/lifecycle", fine},
+		{"docs/generate", false, module + "/api", fine},
+		{"docs/generate", false, module + "/bench", wrong},
+		{"docs/examples", true, module + "/workers/lifecycle", fine},
+		{"docs/examples/go", false, module + "/events", wrong},
+		{"docs/examples/go", false, "github.com/twmb/franz-go/pkg/kgo", fine},
 		{"api", true, module + "/e2e", wrong},
 		{"cmd/devstack", false, module + "/cloud/sandbox", fine},
 		{"cmd/rolebridge", false, module + "/cloud/sandbox", wrong},

@@ -41,6 +41,24 @@ func Maven(t testing.TB, dir string, args ...string) {
 	}
 }
 
+// PythonKit answers a Python interpreter that has confluent-kafka and jsonschema.
+func PythonKit(t testing.TB) (python string) {
+	t.Helper()
+	return installed(t, "Python with confluent-kafka", provision.InstallPythonKit)
+}
+
+// JavaKit answers a JDK and the jars of the example in Java.
+func JavaKit(t testing.TB) provision.JavaKit {
+	t.Helper()
+	return installed(t, "JDK with Kafka's client", provision.InstallJavaKit)
+}
+
+// JQ makes sure of jq.
+func JQ(t testing.TB) (path string) {
+	t.Helper()
+	return installed(t, "jq", provision.InstallJQ)
+}
+
 // Curl answers the path of curl.
 func Curl(t testing.TB) string {
 	t.Helper()

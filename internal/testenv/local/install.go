@@ -20,6 +20,9 @@ func Install(ctx context.Context) error {
 		"boto3, AWS CLI":    func() error { _, err := provision.InstallPythonSDK(ctx); return err },
 		"AWS SDK for JS":    func() error { _, err := provision.InstallJavaScriptSDK(ctx); return err },
 		"Kafka Connect":     func() error { _, err := provision.InstallConnect(ctx); return err },
+		"confluent-kafka":   func() error { _, err := provision.InstallPythonKit(ctx); return err },
+		"kafka-clients":     func() error { _, err := provision.InstallJavaKit(ctx); return err },
+		"jq":                func() error { _, err := provision.InstallJQ(ctx); return err },
 		"curl":              func() error { _, err := provision.InstallCurl(ctx); return err },
 		"the race detector": func() error { return provision.InstallCompiler(ctx) },
 	}

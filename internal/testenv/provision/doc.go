@@ -1,7 +1,7 @@
 // Package provision installs the servers and foreign SDKs that tests run against, into a cache folder that all checkouts
 // share.
 //
-// It is not a packager: versions are pinned here, in kafka/pom.xml, aws/requirements.txt and sdk/, everything comes through
+// It is not a packager: versions are pinned here, in kafka/pom.xml, aws/requirements.txt, sdk/ and kit/, everything comes through
 // the ordinary clients of the package registries (Maven, pip, npm, apt-get), and nothing is changed outside of the cache
 // folder, except that a missing Java, Maven, Python, Node.js or curl is installed when we are root on a Debian-like system.
 //
