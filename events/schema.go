@@ -28,12 +28,11 @@ func Schemas() fs.FS {
 // schemaBase is the base of every schema's $id. It names, it does not locate.
 const schemaBase = "https://rolebridge.dev/schemas/"
 
-// compileSchemas compiles all schemas, by the type of data that they describe.
-func compileSchemas() (map[string]*jsonschema.Schema, error) {
-	c := jsonschema.NewCompiler()
+// schemaCompiler returns a compiler that knows all schemas, and their files' names.
+func schemaCompiler() (c *jsonschema.Compiler, names []string, err error) {
+	c = jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
-	var names []string
-	err := fs.WalkDir(Schemas(), ".", func(name string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(Schemas(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -48,6 +47,12 @@ func compileSchemas() (map[string]*jsonschema.Schema, error) {
 		names = append(names, name)
 		return c.AddResource(schemaBase+name, doc)
 	})
+	return c, names, err
+}
+
+// compileSchemas compiles all schemas, by the type of data that they describe.
+func compileSchemas() (map[string]*jsonschema.Schema, error) {
+	c, names, err := schemaCompiler()
 	if err != nil {
 		return nil, err
 	}

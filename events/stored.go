@@ -68,6 +68,21 @@ func (t Topics) CursorRecord(partition int32, c Cursor) (*kgo.Record, error) {
 	return &kgo.Record{Topic: t.State(), Partition: partition, Key: []byte(keyCursor), Value: text}, err
 }
 
+// StoredRecord writes what s says: one of its aggregates, or a receipt.
+func (t Topics) StoredRecord(s Stored) (*kgo.Record, error) {
+	switch {
+	case s.Organization != nil:
+		return t.OrganizationRecord(*s.Organization)
+	case s.Integration != nil:
+		return t.IntegrationRecord(s.OrganizationID, s.IntegrationID, s.Integration)
+	case s.Account != nil:
+		return t.AccountRecord(s.OrganizationID, s.AccountID, s.Account)
+	case s.Receipt != nil:
+		return t.ReceiptRecord(s.OrganizationID, s.Asker, s.Receipt)
+	}
+	return nil, errStored
+}
+
 func (t Topics) stored(o integration.OrganizationID, value any, parts ...string) (*kgo.Record, error) {
 	r := &kgo.Record{Topic: t.State(), Partition: t.Home(o), Key: key(parts...)}
 	if value == nil {

@@ -66,10 +66,11 @@ func (l *letters) filter(t events.Topics) (dlq.Filter, error) {
 
 // open opens the box, which the caller closes. options add to those of the client.
 func (l *letters) open(ctx context.Context, c *cobra.Command, s streams, options func(events.Topics) []kgo.Opt) (dlq.Box, error) {
-	cl, topics, err := l.reach(ctx, c, s, options)
+	cl, settings, err := l.reach(ctx, c, s, options)
 	if err != nil {
 		return dlq.Box{}, err
 	}
+	topics := settings.Topics.Names()
 	topics, err = events.Counted(ctx, kadm.NewClient(cl), topics, append(topics.Inputs(), topics.DeadLetters())...)
 	if err != nil {
 		cl.Close()

@@ -52,29 +52,27 @@ func (k *kafkaFlags) settings(c *cobra.Command, s streams, environ []string) (ap
 	return settings, usage(settings.Kafka.Validate())
 }
 
-// reach returns a client, which the caller closes, and the topics of the settings. options, which may be nil, add to those
-// of the client.
-func (k *kafkaFlags) reach(ctx context.Context, c *cobra.Command, s streams, options func(events.Topics) []kgo.Opt) (*kgo.Client, events.Topics, error) {
+// reach returns a client, which the caller closes, and the settings. options, which may be nil, add to those of the client.
+func (k *kafkaFlags) reach(ctx context.Context, c *cobra.Command, s streams, options func(events.Topics) []kgo.Opt) (*kgo.Client, app.Config, error) {
 	settings, err := k.settings(c, s, os.Environ())
 	if err != nil {
-		return nil, events.Topics{}, err
+		return nil, settings, err
 	}
-	topics := settings.Topics.Names()
 	opts, err := settings.Kafka.Options()
 	if err != nil {
-		return nil, topics, usage(err)
+		return nil, settings, usage(err)
 	}
 	if options != nil {
-		opts = append(opts, options(topics)...)
+		opts = append(opts, options(settings.Topics.Names())...)
 	}
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
-		return nil, topics, usage(err)
+		return nil, settings, usage(err)
 	}
 	// A wrong password shows here at once; later calls would try again until time is up.
 	if err := cl.Ping(ctx); err != nil {
 		cl.Close()
-		return nil, topics, &called{fmt.Errorf("kafka: %w", err)}
+		return nil, settings, &called{fmt.Errorf("kafka: %w", err)}
 	}
-	return cl, topics, nil
+	return cl, settings, nil
 }

@@ -50,7 +50,7 @@ Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(
 		newContext(s), newIntegration(s), newConnector(s), newPolicy(s), newAccess(s), newTopics(s), newOrganization(s), newBootstrap(s, answeredWithin),
-		newDLQ(s), newCredentials(s), newDoctor(s), newVersion(),
+		newDLQ(s), newState(s), newCredentials(s), newDoctor(s), newVersion(),
 		serveCommand(), healthcheckCommand(), keysetCommand(),
 	)
 	return root
