@@ -182,6 +182,23 @@ func TestAWatchTellsWhatComesAndResumesBehindTheLastEventThatWasSeen(t *testing.
 	request(t, s, apitest.Admin, http.MethodGet, watched, "", "Last-Event-ID", "x").refused(t, http.StatusBadRequest, "invalid_parameter")
 }
 
+func TestAWatchBeginsAtATimeThatIsNamed(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	i := created(t, s, roleARN)
+	for query, last := range map[string]string{"?since=1970-01-01T00:00:00Z": "", "?since=2999-01-01T00:00:00Z": "0"} {
+		if got, _ := follow(t, s, apitest.Admin, apitest.Secret, query, last).until(i.ID, "integration.mapped"); got[0] != "integration.created" {
+			t.Errorf("%s: got %v; want all from the first on", query, got)
+		}
+	}
+	later := follow(t, s, apitest.Admin, apitest.Secret, "?since=2999-01-01T00:00:00Z", "")
+	next := created(t, s, roleARN+"2")
+	if got := later.next(); got.event.Integration != next.ID {
+		t.Errorf("got %+v; want what comes next", got)
+	}
+	request(t, s, apitest.Admin, http.MethodGet, watched+"?since=yesterday", "").refused(t, http.StatusBadRequest, "invalid_parameter")
+}
+
 func TestAWatchTellsEachWhatTheyMayReadAndWanted(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)

@@ -85,7 +85,7 @@ func (p pim) object(c *call, i *integration.Integration) wire.Integration {
 		},
 	}
 	if p.version > 1 {
-		o.Status = string(i.Status())
+		o.Status, o.Trust = string(i.Status()), i.Trust.Status
 		o.Environment.Environment, o.Environment.APIVersion, o.Environment.Kind = string(i.Environment), "org/v2", "Environment"
 	}
 	return o

@@ -53,7 +53,7 @@ func (s *streams) end(o integration.OrganizationID) {
 }
 
 // watch streams the events of integrations that the caller may read, as they come: server-sent events, whose id is the
-// place to resume at with Last-Event-ID. Without one the stream begins now.
+// place to resume at with Last-Event-ID. Without one the stream begins at a time that is named, else now.
 func (s *Server) watch(c *call) (answer, error) {
 	if s.events == nil {
 		return answer{}, noEvents()
@@ -68,6 +68,16 @@ func (s *Server) watch(c *call) (answer, error) {
 			return answer{}, failParameter("Last-Event-ID", "want the id of an event")
 		}
 		from = seen + 1
+	} else if text := c.URL.Query().Get("since"); text != "" {
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return answer{}, failParameter("since", "want a time as in 2026-01-02T15:04:05Z")
+		}
+		ctx, cancel := context.WithTimeout(c.Context(), lookedFor)
+		defer cancel()
+		if from, err = s.events.Since(ctx, c.Organization, at); err != nil {
+			return answer{}, away()
+		}
 	}
 	if c.Method == http.MethodHead {
 		return answer{status: http.StatusOK}, nil

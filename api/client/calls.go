@@ -73,13 +73,20 @@ func every[T any](ctx context.Context, c *Client, path string, q url.Values) ([]
 		if page.Metadata.Next == "" {
 			return all, nil
 		}
-		next, err := url.Parse(page.Metadata.Next)
-		if err != nil {
+		if err := follow(q, page.Metadata.Next); err != nil {
 			return nil, err
 		}
-		q.Set("page_token", next.Query().Get("page_token"))
 	}
 	return nil, errors.New("the list does not end")
+}
+
+// follow asks for the page of a link.
+func follow(q url.Values, link string) error {
+	next, err := url.Parse(link)
+	if err == nil {
+		q.Set("page_token", next.Query().Get("page_token"))
+	}
+	return err
 }
 
 // Validate asks for a proof of trust and waits for it up to wait, at most 30 s.
@@ -158,6 +165,25 @@ func (c *Client) Rotate(ctx context.Context, id string) (r wire.Rotation, err er
 func (c *Client) AbortRotation(ctx context.Context, id string) (r wire.Rotation, err error) {
 	err = c.do(ctx, request{method: http.MethodDelete, path: native(id, "/rotation")}.once(), &r)
 	return r, err
+}
+
+// History returns the events of an integration, oldest first. gap says that older ones are kept no longer.
+func (c *Client) History(ctx context.Context, id string) (all []wire.Event, gap bool, err error) {
+	q := url.Values{"page_size": {"100"}}
+	for range mostPages {
+		var page wire.EventList
+		if err := c.do(ctx, request{method: http.MethodGet, path: native(id, "/events"), query: q}, &page); err != nil {
+			return nil, false, err
+		}
+		all, gap = append(all, page.Data...), gap || page.Metadata.Gap
+		if page.Metadata.Next == "" {
+			return all, gap, nil
+		}
+		if err := follow(q, page.Metadata.Next); err != nil {
+			return nil, false, err
+		}
+	}
+	return nil, false, errors.New("the history does not end")
 }
 
 // Policies returns the documents to paste; the query asks for a connector's permissions, as openapi.yaml says.

@@ -125,11 +125,8 @@ func (c *Client) try(ctx context.Context, r request, v any) (retry time.Duration
 	if err != nil {
 		return never, err
 	}
-	req.SetBasicAuth(c.config.Key, c.config.Secret.Reveal())
+	c.sign(req)
 	req.Header.Set("Accept", "application/json")
-	if c.config.Agent != "" {
-		req.Header.Set("User-Agent", c.config.Agent)
-	}
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -157,6 +154,14 @@ func (c *Client) try(ctx context.Context, r request, v any) (retry time.Duration
 		}
 	}
 	return 0, nil
+}
+
+// sign says who asks.
+func (c *Client) sign(req *http.Request) {
+	req.SetBasicAuth(c.config.Key, c.config.Secret.Reveal())
+	if c.config.Agent != "" {
+		req.Header.Set("User-Agent", c.config.Agent)
+	}
 }
 
 // longestRetry bounds what a server may ask a person to wait for.

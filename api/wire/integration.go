@@ -1,5 +1,7 @@
 package wire
 
+import "github.com/rolebridge/rolebridge/integration"
+
 // Kinds of objects, and the versions of the provider-integration API that have them.
 const (
 	V1 = "pim/v1"
@@ -9,17 +11,19 @@ const (
 	KindIntegrationList = "IntegrationList"
 )
 
-// Integration is a provider integration. V1 has no status.
+// Integration is a provider integration. V1 has no status and no trust.
 type Integration struct {
-	APIVersion  string    `json:"api_version"`
-	Kind        string    `json:"kind"`
-	ID          string    `json:"id"`
-	DisplayName string    `json:"display_name"`
-	Provider    string    `json:"provider"` // lower case
-	Config      Config    `json:"config"`
-	Usages      []string  `json:"usages"` // CRNs of the connectors that are bound
-	Status      string    `json:"status,omitempty"`
-	Environment Reference `json:"environment"`
+	APIVersion  string   `json:"api_version"`
+	Kind        string   `json:"kind"`
+	ID          string   `json:"id"`
+	DisplayName string   `json:"display_name"`
+	Provider    string   `json:"provider"` // lower case
+	Config      Config   `json:"config"`
+	Usages      []string `json:"usages"` // CRNs of the connectors that are bound
+	Status      string   `json:"status,omitempty"`
+	// Trust is what the last proof found. Other servers of the API do not say it.
+	Trust       integration.TrustStatus `json:"trust,omitempty"`
+	Environment Reference               `json:"environment"`
 }
 
 // Config is a union: Kind is always set, and with it the fields of that cloud, which are then present also when they are

@@ -24,7 +24,7 @@ func newAPIKeyCreate(s streams) *cobra.Command {
 		Short: "Create an API key of a user or service account; its secret is shown once.",
 		Example: examples(
 			"Create a key that ends after 90 days.",
-			"rolebridge access api-key create sa-12345abcde --expires-in 2160h",
+			"rolebridge access api-key create sa-12345abcde --expires-in 90d",
 		),
 		Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -53,7 +53,7 @@ func newAPIKeyCreate(s streams) *cobra.Command {
 	}
 	c.Flags().StringVar(&name, "name", "", "Name of the key.")
 	c.Flags().StringVar(&description, "description", "", "Description.")
-	c.Flags().DurationVar(&life, "expires-in", 0, "Life of the key, e.g. 2160h; 0 is without end.")
+	lifeVar(c.Flags(), &life, "expires-in", 0, "Life of the key, e.g. 90d; 0 is without end.")
 	l.flags(c)
 	out.flag(c)
 	return c

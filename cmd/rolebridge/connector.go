@@ -42,7 +42,7 @@ under a prefix lists that prefix only.`,
 			`Bind connector "lcc-123abc", and keep its token in a file as AWS SDKs read it: without a line end.`,
 			"rolebridge connector bind cspi-12345 lcc-123abc -o json | jq -j .token > /run/secrets/lcc-123abc",
 			"Bind a sink to one prefix, for 90 days.",
-			"rolebridge connector bind cspi-12345 lcc-123abc --resource s3://lake/raw/orders:write --token-expires-in 2160h",
+			"rolebridge connector bind cspi-12345 lcc-123abc --resource s3://lake/raw/orders:write --token-expires-in 90d",
 			"Bind a connector that shows its Kubernetes service account.",
 			"rolebridge connector bind cspi-12345 lcc-123abc --oidc issuer=https://oidc.example.com,audience=rolebridge,subject=system:serviceaccount:connect:orders",
 		),
@@ -69,7 +69,7 @@ under a prefix lists that prefix only.`,
 	}
 	with.add(c)
 	c.Flags().BoolVar(&token, "token", true, "Make a token; by default one is made for a connector without workload identities.")
-	c.Flags().DurationVar(&life, "token-expires-in", 0, "Life of the token, e.g. 2160h; 0 is without end.")
+	lifeVar(c.Flags(), &life, "token-expires-in", 0, "Life of the token, e.g. 90d; 0 is without end.")
 	l.flags(c)
 	out.flag(c)
 	return c

@@ -37,8 +37,8 @@ nothing is interrupted while the connector still has the old token.`,
 			return s.showBound(out, b)
 		},
 	}
-	c.Flags().DurationVar(&overlap, "overlap", integration.DefaultOverlap, "How long the tokens before it still work: 0 to 168h.")
-	c.Flags().DurationVar(&life, "token-expires-in", 0, "Life of the new token, e.g. 2160h; 0 is without end.")
+	lifeVar(c.Flags(), &overlap, "overlap", integration.DefaultOverlap, "How long the tokens before it still work: 0 to 7d.")
+	lifeVar(c.Flags(), &life, "token-expires-in", 0, "Life of the new token, e.g. 90d; 0 is without end.")
 	l.flags(c)
 	out.flag(c)
 	return c

@@ -66,7 +66,7 @@ A connector shows its own token, or its runtime's identity if it is bound with o
 		},
 	}
 	c.AddCommand(newCredentialsExplain(s))
-	c.Flags().DurationVar(&patience, "patience", 20*time.Second, "How long to go on asking while the broker or the cloud is away. A connector waits meanwhile, and loses nothing.")
+	lifeVar(c.Flags(), &patience, "patience", 20*time.Second, "How long to go on asking while the broker or the cloud is away. A connector waits meanwhile, and loses nothing.")
 	c.Flags().StringVar(&url, "url", "", "Address of the broker's endpoint (default $"+creds.EnvURL+").")
 	c.Flags().StringVar(&tokenFile, "token-file", "", "File that holds the connector's or the issuer's token (default $"+creds.EnvTokenFile+", else $"+creds.EnvToken+").")
 	c.Flags().StringVar((*string)(&as.Integration), "integration", "", "Integration of the binding, for a workload's identity.")

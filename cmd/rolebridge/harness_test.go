@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rolebridge/rolebridge/api/apitest"
 )
@@ -39,7 +41,9 @@ func (c *cli) homeless() (string, error) { return "", errors.New("no home in tes
 func (c *cli) run(t *testing.T, args ...string) result {
 	t.Helper()
 	var out, err bytes.Buffer
-	code := run(t.Context(), args, streams{
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // so that nothing hangs
+	defer cancel()
+	code := run(ctx, args, streams{
 		in: strings.NewReader(c.stdin), out: &out, err: &err, env: func(name string) string { return c.env[name] }, home: c.homeless,
 	})
 	return result{code, out.String(), err.String()}
@@ -50,7 +54,9 @@ func (c *cli) runSaying(t *testing.T, said chan struct{}, args ...string) result
 	t.Helper()
 	var out bytes.Buffer
 	err := saying{said: said}
-	code := run(t.Context(), args, streams{
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // so that nothing hangs
+	defer cancel()
+	code := run(ctx, args, streams{
 		in: strings.NewReader(c.stdin), out: &out, err: &err, env: func(name string) string { return c.env[name] }, home: c.homeless,
 	})
 	return result{code, out.String(), err.String()}

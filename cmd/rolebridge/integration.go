@@ -15,7 +15,7 @@ import (
 func newIntegration(s streams) *cobra.Command {
 	c := group("provider-integration", "Manage provider integrations.",
 		newIntegrationCreate(s), newIntegrationDelete(s), newIntegrationDescribe(s), newIntegrationList(s), newIntegrationUpdate(s),
-		newIntegrationValidate(s), newIntegrationReport(s), newIntegrationRotate(s),
+		newIntegrationValidate(s), newIntegrationReport(s), newIntegrationRotate(s), newIntegrationHistory(s),
 	)
 	c.Aliases = []string{"pi"}
 	return c
@@ -29,6 +29,7 @@ type shown struct {
 	Provider    string   `json:"provider"`
 	Environment string   `json:"environment"`
 	Status      string   `json:"status"`
+	Trust       string   `json:"trust"`
 	IAMRole     *string  `json:"iam_role_arn,omitempty"`
 	ExternalID  *string  `json:"external_id,omitempty"`
 	Customer    *string  `json:"customer_role_arn,omitempty"`
@@ -43,7 +44,7 @@ type shown struct {
 
 func show(i wire.Integration) shown {
 	return shown{
-		ID: i.ID, Name: i.DisplayName, Provider: i.Provider, Environment: i.Environment.ID, Status: i.Status,
+		ID: i.ID, Name: i.DisplayName, Provider: i.Provider, Environment: i.Environment.ID, Status: i.Status, Trust: string(i.Trust),
 		IAMRole: i.Config.IAMRoleARN, ExternalID: i.Config.ExternalID, Customer: i.Config.CustomerIAMRoleARN,
 		GCP: i.Config.GoogleServiceAccount, CustomerGCP: i.Config.CustomerGoogleServiceAccount,
 		Azure: i.Config.MultiTenantAppID, Tenant: i.Config.CustomerAzureTenantID, Usages: i.Usages,
@@ -70,6 +71,7 @@ func printIntegration(to io.Writer, f format, i wire.Integration, r *wire.Rotati
 		{"Provider", s.Provider},
 		{"Environment", s.Environment},
 		{"Status", s.Status},
+		{"Trust", s.Trust},
 		{"IAM Role ARN", text(s.IAMRole)},
 		{"External ID", text(s.ExternalID)},
 		{"Rotation", rotation(r)},
@@ -96,14 +98,14 @@ func printIntegrations(to io.Writer, f format, all []wire.Integration) error {
 		_, err := io.WriteString(to, noneYet+"\n")
 		return err
 	}
-	heading := []string{"ID", "Name", "Provider", "Environment", "Status", "IAM Role ARN", "External ID", "Customer Role ARN", "Usages"}
+	heading := []string{"ID", "Name", "Provider", "Environment", "Status", "Trust", "IAM Role ARN", "External ID", "Customer Role ARN", "Usages"}
 	if slices.ContainsFunc(all, func(i wire.Integration) bool { return i.Config.Kind != string(integration.KindAWS) }) {
-		heading[5], heading[7] = "Platform Identity", "Customer Identity"
+		heading[6], heading[8] = "Platform Identity", "Customer Identity"
 	}
 	rows := make([][]string, 0, len(all))
 	for _, i := range all {
 		rows = append(rows, []string{
-			i.ID, i.DisplayName, i.Provider, i.Environment.ID, i.Status, i.Config.Platform(), text(i.Config.ExternalID), i.Config.Customer(),
+			i.ID, i.DisplayName, i.Provider, i.Environment.ID, i.Status, string(i.Trust), i.Config.Platform(), text(i.Config.ExternalID), i.Config.Customer(),
 			strings.Join(i.Usages, "\n"),
 		})
 	}

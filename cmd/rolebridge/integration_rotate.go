@@ -87,7 +87,7 @@ rotation took another way: it was aborted, or the edit was undone.`,
 	c.Flags().BoolVar(&abort, "abort", false, "Drop the new external ID, while it is not in use.")
 	c.Flags().BoolVar(&status, "status", false, "Show how far the rotation has come, and begin none.")
 	c.Flags().BoolVar(&wait.on, "wait", false, "Wait for the end of the phase, with progress on standard error.")
-	c.Flags().DurationVar(&wait.timeout, "wait-timeout", 15*time.Minute, "How long to wait at most.")
+	lifeVar(c.Flags(), &wait.timeout, "wait-timeout", 15*time.Minute, "How long to wait at most.")
 	out.flag(c)
 	return c
 }

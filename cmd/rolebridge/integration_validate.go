@@ -83,7 +83,7 @@ type waiting struct {
 
 func (w *waiting) flags(c *cobra.Command, use string) {
 	c.Flags().BoolVar(&w.on, "wait", false, use)
-	c.Flags().DurationVar(&w.timeout, "wait-timeout", 3*time.Minute, "How long to wait at most.")
+	lifeVar(c.Flags(), &w.timeout, "wait-timeout", 3*time.Minute, "How long to wait at most.")
 }
 
 // until follows the integration from v on until its trust is decided or time is up, and says each change of it.

@@ -39,20 +39,44 @@ goes before the variables.
 
 Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 conflict or trust not valid, 6 over quota,
 7 try again later, 8 not authenticated, 130 interrupted.`,
-		SilenceUsage: true, SilenceErrors: true, Args: verb,
+		SilenceUsage: true, SilenceErrors: true, Args: verb, Version: version(),
 		PersistentPreRunE: notEmpty,
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
+	root.SetVersionTemplate("rolebridge {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(
-		newContext(s), newIntegration(s), newConnector(s), newPolicy(s), newAccess(s), newTopics(s), newOrganization(s), newBootstrap(s, answeredWithin),
-		newDLQ(s), newState(s), newCredentials(s), newDoctor(s), newVersion(),
-		serveCommand(), healthcheckCommand(), keysetCommand(),
-	)
+	for _, of := range []struct {
+		id, title string
+		verbs     []*cobra.Command
+	}{
+		{"api", "Ask the API:", []*cobra.Command{
+			newIntegration(s), newConnector(s), newEvents(s), newAccess(s), newQuota(s), newContext(s),
+		}},
+		{"offline", "Without a server:", []*cobra.Command{newPolicy(s), keysetCommand()}},
+		{"connector", "Beside a connector:", []*cobra.Command{newCredentials(s)}},
+		{"platform", "Run the platform:", []*cobra.Command{
+			serveCommand(),
+			newDoctor(s),
+			newTopics(s),
+			newBootstrap(s, answeredWithin),
+			newOrganization(s),
+			newDLQ(s),
+			newState(s),
+			healthcheckCommand(),
+		}},
+		{"more", "More:", []*cobra.Command{newVersion()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: of.id, Title: of.title})
+		for _, c := range of.verbs {
+			c.GroupID = of.id
+		}
+		root.AddCommand(of.verbs...)
+	}
+	root.SetHelpCommandGroupID("more")
+	root.SetCompletionCommandGroupID("more")
 	return root
 }
 
