@@ -35,7 +35,7 @@ func gone(resp *http.Response) bool {
 }
 
 // refresh is the read of an authorization: a GET, a validation without configuration, and another GET when that failed.
-func (tf *terraform) refresh(id string) (kept bool, warned bool) {
+func (tf *terraform) refresh(id string) (kept, warned bool) {
 	tf.Helper()
 	ctx := as2Key(tf.T, tf.key)
 	_, resp, err := tf.v2.GetPimV2Integration(ctx, id).Environment(inTerraform).Execute()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -230,7 +231,8 @@ func answered[T any](ctx context.Context, server http.Handler, path string) (bod
 	if w.Code != http.StatusOK {
 		return body, nil, fmt.Errorf("%s: the api answered %d: %s", path, w.Code, w.Body)
 	}
-	return body, w.Header(), json.Unmarshal(w.Body.Bytes(), &body)
+	err = json.Unmarshal(w.Body.Bytes(), &body)
+	return body, w.Header(), err
 }
 
 // bareJSON encodes what the api answers to a path, with the same headers, without asking why.
@@ -240,15 +242,13 @@ func bareJSON[T any](ctx context.Context, server http.Handler, path string) (htt
 		return nil, err
 	}
 	header.Del("Content-Length")
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		text, err := json.Marshal(body)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		for name, values := range header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), header)
 		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 		_, _ = w.Write(text)
 	}), nil

@@ -9,7 +9,7 @@
 //
 // The life of a number: each benchmark runs some rounds, in which ours and the baseline take turns, and reports medians.
 // It uses the Kafka that ROLEBRIDGE_TEST_KAFKA names, else one of its own, which ends with it. All of it takes about
-// eight minutes on two cores, two of them for the fleet.
+// ten minutes on two cores, two of them for the fleet.
 //
 // The api has two: creations (through REST until mapped) and listing (pages out of 100,000 integrations, and reads of one).
 //
@@ -88,6 +88,7 @@ var benchmarks = []benchmark{
 	{"lifecycle", lifecycleCommands},
 	{"restore", restoreState},
 	{"reads", warmReads},
+	{"creations", createdMapped},
 	{"listing", listing},
 	{"memory", replicaMemory},
 	{"schedule", proofSchedule},
