@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -106,10 +108,37 @@ func (b *bodies) parse(text []byte, schema string, v any) error {
 		b.explain(invalid, f)
 		return f
 	}
-	if err := json.Unmarshal(text, v); err != nil {
+	if json.Unmarshal(text, v) == nil {
+		return nil
+	}
+	// To a schema 1.0 and 1e3 are integers, to package json they are not.
+	text, err = json.Marshal(whole(doc))
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	if err != nil {
 		return fail(codeMalformed, "the body is not what /openapi.yaml says")
 	}
 	return nil
+}
+
+// whole writes all integers in doc without fraction and exponent, as far as 64 bits hold them.
+func whole(doc any) any {
+	switch v := doc.(type) {
+	case map[string]any:
+		for name := range v {
+			v[name] = whole(v[name])
+		}
+	case []any:
+		for n := range v {
+			v[n] = whole(v[n])
+		}
+	case json.Number:
+		if f, err := v.Float64(); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			return json.Number(strconv.FormatInt(int64(f), 10))
+		}
+	}
+	return doc
 }
 
 // explain adds the faults at the leaves of e, each with a pointer to the field, also to one that is missing.

@@ -288,3 +288,26 @@ func TestAnOrganizationHasSoManyStreamsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestAWatchIsCountedWhenItBegins(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	w := follow(t, s, apitest.Admin, apitest.Secret, "", "")
+	created(t, s, roleARN)
+	w.next() // so it has begun, and goes on
+	families, err := only{s.Registry, map[string]bool{watched + " ok": true, watched + " ": true}}.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			counts[f.GetName()] += m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	for _, name := range []string{"rolebridge_api_requests_total", "rolebridge_api_request_duration_seconds"} {
+		if counts[name] != 1 {
+			t.Errorf("%s counts %v watches while one is open, want 1", name, counts[name])
+		}
+	}
+}

@@ -30,7 +30,7 @@ func newMetrics(reg prometheus.Registerer, routes []string) *metrics {
 		}, []string{"route", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "rolebridge_api_request_duration_seconds",
-			Help: "Time from the first byte of a request to its answer, waits for decisions included, by route.",
+			Help: "Time from the first byte of a request to its answer, waits for decisions included, by route. Of a stream: to its beginning.",
 			// From reads in memory to the longest wait that a client may ask for.
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"route"}),

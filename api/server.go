@@ -175,20 +175,23 @@ const headerCommand = "X-Rolebridge-Command-Id"
 func (s *Server) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		code := s.respond(rt, w, r)
+		code, stream := s.respond(rt, w, r)
 		s.metrics.answered(rt.path, code, time.Since(start))
+		if stream != nil { // which lasts for as long as its client wants
+			stream(w)
+		}
 	})
 }
 
-// respond writes the answer and returns its code.
-func (s *Server) respond(rt route, w http.ResponseWriter, r *http.Request) string {
+// respond writes the answer and returns its code, or what is left to be written.
+func (s *Server) respond(rt route, w http.ResponseWriter, r *http.Request) (code string, stream func(http.ResponseWriter)) {
 	id := strings.ToLower(rand.Text())
 	h := w.Header()
 	h.Set("X-Request-Id", id)
 	h.Set("X-Content-Type-Options", "nosniff")
 	if rt.public != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		rt.public(w, r)
-		return codeOK
+		return codeOK, nil
 	}
 	h.Set("Cache-Control", "no-store")
 	a, err := s.guarded(rt, w, r, id)
@@ -203,21 +206,20 @@ func (s *Server) respond(rt route, w http.ResponseWriter, r *http.Request) strin
 			s.log.DebugContext(r.Context(), "request refused", "request", id, "route", rt.path, "code", f.code)
 		}
 		f.write(w, id)
-		return string(f.code)
+		return string(f.code), nil
 	}
 	if a.location != "" {
 		h.Set("Location", a.location)
 	}
 	if a.stream != nil {
-		a.stream(w)
-		return codeOK
+		return codeOK, a.stream
 	}
 	if a.body == nil {
 		w.WriteHeader(a.status)
 	} else {
 		writeJSON(w, a.status, a.body)
 	}
-	return codeOK
+	return codeOK, nil
 }
 
 // guarded makes an error of a panic: for the log, with the stack.

@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rolebridge/rolebridge/api/wire"
@@ -89,20 +91,22 @@ func (s *Server) validation(c *call, i *integration.Integration) wire.Validation
 	return v
 }
 
-// waitFor reads how long the client wants to wait, in the form of Go ("20s") or in seconds.
+// waits is what openapi.yaml says of the parameter wait.
+var waits = regexp.MustCompile(`^((([0-9]|[12][0-9])(\.[0-9]{1,9})?|30)s?|[12]?[0-9]{1,4}ms)?$`)
+
+// waitFor reads how long the client wants to wait: in seconds ("20", "1.5s"), or in milliseconds ("250ms").
 func waitFor(c *call, standard time.Duration) (time.Duration, error) {
 	text := c.URL.Query().Get("wait")
+	if !waits.MatchString(text) {
+		return 0, failParameter("wait", "want 0s to %s", longestWait)
+	}
 	if text == "" {
 		return standard, nil
 	}
-	wait, err := time.ParseDuration(text)
-	if seconds, plain := strconv.Atoi(text); plain == nil {
-		wait, err = time.Duration(min(max(seconds, -1), 1e6))*time.Second, nil
+	if !strings.HasSuffix(text, "s") {
+		text += "s"
 	}
-	if err != nil || wait < 0 || wait > longestWait {
-		return 0, failParameter("wait", "want 0s to %s", longestWait)
-	}
-	return wait, nil
+	return time.ParseDuration(text)
 }
 
 // revoke makes every session handed out so far unreachable in the broker's caches.

@@ -123,7 +123,9 @@ func checked(t testing.TB, h http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.URL.Path == "/rolebridge/v1/watch" {
-			h.ServeHTTP(w, r) // it would never be recorded to its end
+			// It would never be recorded to its end.
+			c := &stream{ResponseWriter: w, t: t, document: document}
+			h.ServeHTTP(c, r)
 			return
 		}
 		rec := httptest.NewRecorder()

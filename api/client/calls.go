@@ -91,17 +91,20 @@ func follow(q url.Values, link string) error {
 
 // Validate asks for a proof of trust and waits for it up to wait, at most 30 s.
 func (c *Client) Validate(ctx context.Context, id string, wait time.Duration) (v wire.Validation, err error) {
-	q := url.Values{"wait": {wait.String()}}
+	q := url.Values{"wait": {waiting(wait)}}
 	err = c.do(ctx, request{method: http.MethodPost, path: native(id, "/validation"), query: q}.once(), &v)
 	return v, err
 }
+
+// waiting writes a wait as the API reads it.
+func waiting(d time.Duration) string { return d.Truncate(time.Millisecond).String() }
 
 // Validation returns what is known about trust, once there is a version later than after, or when wait has passed.
 func (c *Client) Validation(ctx context.Context, id string, after int64, wait time.Duration) (v wire.Validation, err error) {
 	q := url.Values{}
 	if wait > 0 {
 		q.Set("after", strconv.FormatInt(after, 10))
-		q.Set("wait", wait.String())
+		q.Set("wait", waiting(wait))
 	}
 	err = c.do(ctx, request{method: http.MethodGet, path: native(id, "/validation"), query: q}, &v)
 	return v, err

@@ -59,6 +59,12 @@ func JQ(t testing.TB) (path string) {
 	return installed(t, "jq", provision.InstallJQ)
 }
 
+// Schemathesis answers a Python interpreter that has schemathesis (-m schemathesis.cli).
+func Schemathesis(t testing.TB) (python string) {
+	t.Helper()
+	return installed(t, "schemathesis", provision.InstallSchemathesis)
+}
+
 // Curl answers the path of curl.
 func Curl(t testing.TB) string {
 	t.Helper()

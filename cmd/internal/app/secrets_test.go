@@ -47,7 +47,7 @@ func (r *run) live(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.produce(t, func(codec *events.Codec) (*kgo.Record, error) {
+	produce(t, r.kafka, func(codec *events.Codec) (*kgo.Record, error) {
 		return codec.CommandRecord(integration.Command{
 			Source: "/test", ID: "found", Organization: "acme", Actor: "platform:test", Time: time.Now(), Ask: integration.CreateOrganization{Admin: "u-admin"},
 		})
@@ -125,7 +125,8 @@ func (r *run) session(t *testing.T, who string, c *http.Client, address, authori
 	}
 }
 
-func (r *run) produce(t *testing.T, of func(*events.Codec) (*kgo.Record, error)) {
+// produce writes a record to a Kafka with the default topics, in two partitions.
+func produce(t *testing.T, kafka []string, of func(*events.Codec) (*kgo.Record, error)) {
 	t.Helper()
 	names := events.Topics{Prefix: events.DefaultPrefix, Partitions: 2}
 	codec, err := events.NewCodec(names)
@@ -136,7 +137,7 @@ func (r *run) produce(t *testing.T, of func(*events.Codec) (*kgo.Record, error))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(r.kafka...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(kafka...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ func Install(ctx context.Context) error {
 		"confluent-kafka":   func() error { _, err := provision.InstallPythonKit(ctx); return err },
 		"kafka-clients":     func() error { _, err := provision.InstallJavaKit(ctx); return err },
 		"jq":                func() error { _, err := provision.InstallJQ(ctx); return err },
+		"schemathesis":      func() error { _, err := provision.InstallSchemathesis(ctx); return err },
 		"curl":              func() error { _, err := provision.InstallCurl(ctx); return err },
 		"the race detector": func() error { return provision.InstallCompiler(ctx) },
 	}
