@@ -208,10 +208,13 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	found := s.examine()
 	for _, want := range []doctor.Finding{
 		{Part: "rights", Verdict: doctor.Failure, Found: "lifecycle may not write " + topics.Commands() + ", write " + topics.Results() + ", write " +
-			topics.Events() + ", write " + topics.State() + ", write " + topics.DeadLetters(), Do: "Give its principal the ACLs of docs/SECURITY.md."},
+			topics.Events() + ", write " + topics.State() + ", write " + topics.DeadLetters() + ", write transactional-id " + s.p.Lifecycle.Group + "-",
+			Do: acls(s, "Write") + " --topic '" + topics.Commands() + "' --topic '" + topics.Results() + "' --topic '" + topics.Events() + "' --topic '" +
+				topics.State() + "' --topic '" + topics.DeadLetters() + "' && " +
+				acls(s, "Write") + " --transactional-id '" + s.p.Lifecycle.Group + "-' --resource-pattern-type prefixed"},
 		{
-			Part: "rights", Verdict: doctor.Warning, Found: "lifecycle may not end a transaction that hangs",
-			Do: "Give its principal ClusterAction on the cluster; docs/OPERATIONS.md, Hanging transactions.",
+			Part: "rights", Verdict: doctor.Warning, Found: "lifecycle may not end a transaction that hangs (docs/OPERATIONS.md, Hanging transactions)",
+			Do: acls(s, "ClusterAction") + " --cluster",
 		},
 	} {
 		if !slices.Contains(found, want) {
@@ -221,6 +224,89 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	s.must(os.WriteFile(file, []byte("another"), 0o600))
 	if found := s.examine(); found[0].Verdict != doctor.Failure || !strings.Contains(found[0].Do, "kafka.sasl") {
 		t.Errorf("with a wrong password: %+v", found[0])
+	}
+}
+
+func acls(s *site, operation string) string {
+	return "kafka-acls.sh --bootstrap-server " + s.p.Kafka.Brokers[0] + " --add --allow-principal 'User:lifecycle' --operation " + operation
+}
+
+func TestTheCommandsThatGrantMissingRightsAreEnough(t *testing.T) {
+	broker := testenv.OwnKafka(t,
+		testenv.KafkaProperty("listeners", "SASL_PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller.port}"),
+		testenv.KafkaProperty("advertised.listeners", "SASL_PLAINTEXT://127.0.0.1:${port}"),
+		testenv.KafkaProperty("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT"),
+		testenv.KafkaProperty("inter.broker.listener.name", "SASL_PLAINTEXT"),
+		testenv.KafkaProperty("sasl.enabled.mechanisms", "PLAIN"),
+		testenv.KafkaProperty("sasl.mechanism.inter.broker.protocol", "PLAIN"),
+		testenv.KafkaProperty("listener.name.sasl_plaintext.plain.sasl.jaas.config",
+			`org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="secret" user_admin="secret" user_worker="secret";`),
+		testenv.KafkaProperty("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
+		testenv.KafkaProperty("super.users", "User:admin;User:ANONYMOUS"), // the controller's listener knows nobody
+	)
+	s := newSite(t, broker.Brokers(), kgo.SASL(plain.Auth{User: "admin", Pass: "secret"}.AsMechanism()))
+	file := filepath.Join(t.TempDir(), "password")
+	s.must(os.WriteFile(file, []byte("secret"), 0o600))
+	s.p.Kafka.SASL = kafka.SASL{Mechanism: "PLAIN", User: "worker", PasswordFile: file}
+	for range 3 { // what may not be seen can be compared only then
+		for _, f := range s.examine() {
+			for line := range strings.SplitSeq(f.Do, " && ") {
+				if strings.HasPrefix(line, "kafka-acls.sh ") {
+					s.grant(line)
+				}
+			}
+		}
+	}
+	for _, f := range s.examine() {
+		if f.Verdict != doctor.OK {
+			t.Errorf("with all rights that it asked for: %+v", f)
+		}
+	}
+	state := s.p.Topics.Names().State()
+	_, err := s.admin.DeleteACLs(t.Context(), kadm.NewACLs().Topics(state).Allow("User:worker").AllowHosts().Operations(kadm.OpRead).ResourcePatternType(kadm.ACLPatternLiteral))
+	s.must(err)
+	s.p.Roles = []app.Role{app.Broker}
+	want := doctor.Finding{
+		Part: "rights", Verdict: doctor.Failure, Found: "broker may not read " + state,
+		Do: "kafka-acls.sh --bootstrap-server " + broker.Brokers()[0] + " --add --allow-principal 'User:worker' --operation Read --topic '" + state + "'",
+	}
+	if found := s.examine(); !slices.Contains(found, want) {
+		t.Errorf("got %+v, want %+v", found, want)
+	}
+}
+
+// grant does what a command line of kafka-acls.sh would.
+func (s *site) grant(line string) {
+	s.t.Helper()
+	acls, words := kadm.NewACLs().ResourcePatternType(kadm.ACLPatternLiteral).AllowHosts(), strings.Fields(strings.ReplaceAll(line, "'", ""))
+	for n := 0; n < len(words); n++ {
+		value := ""
+		if n+1 < len(words) {
+			value = words[n+1]
+		}
+		switch words[n] {
+		case "--allow-principal":
+			acls.Allow(value)
+		case "--operation":
+			op, err := kmsg.ParseACLOperation(value)
+			s.must(err)
+			acls.Operations(op)
+		case "--topic":
+			acls.Topics(value)
+		case "--group":
+			acls.Groups(value)
+		case "--transactional-id":
+			acls.TransactionalIDs(value)
+		case "--cluster":
+			acls.Clusters()
+		case "--resource-pattern-type":
+			acls.ResourcePatternType(kadm.ACLPatternPrefixed)
+		}
+	}
+	made, err := s.admin.CreateACLs(s.t.Context(), acls)
+	s.must(err)
+	for _, m := range made {
+		s.must(m.Err)
 	}
 }
 
