@@ -34,6 +34,8 @@ type Config struct {
 	Endpoint string
 	// Credentials are our own identity, the base of every chain; nil: the SDK's default chain.
 	Credentials sdk.CredentialsProvider
+	// Profile of the SDK's shared files that our identity is in, whatever the environment says; empty: the default chain.
+	Profile string
 	// Timeout is the longest that one call may take, 100 ms to 1 min; 0 is 5 s.
 	Timeout time.Duration
 	// Observe hears of every call; nil: nobody does.
@@ -76,6 +78,9 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	if cfg.Endpoint != "" {
 		options = append(options, config.WithBaseEndpoint(cfg.Endpoint))
+	}
+	if cfg.Profile != "" {
+		options = append(options, config.WithSharedConfigProfile(cfg.Profile))
 	}
 	if cfg.Credentials != nil {
 		options = append(options, config.WithCredentialsProvider(cfg.Credentials))

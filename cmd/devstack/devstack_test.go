@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/cmd/internal/doctor"
+	"github.com/rolebridge/rolebridge/internal/config"
 	"github.com/rolebridge/rolebridge/internal/secret/secrettest"
 	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
@@ -216,6 +219,75 @@ func (r *running) get(t *testing.T, url, authorization string) []byte {
 	return text
 }
 
+func TestASecondDevstackTakesNoFilesOfTheFirst(t *testing.T) {
+	hermetic()
+	env := filepath.Join(t.TempDir(), "env")
+	log := filepath.Join(filepath.Dir(env), "env.log")
+	o := options{env: env}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var second error
+	out := writer(func(text []byte) {
+		if second == nil && bytes.Contains(text, []byte("trusts nobody yet")) {
+			second = o.run(ctx, io.Discard)
+			cancel()
+		}
+	})
+	if err := o.run(ctx, out); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(second, errBusy) {
+		t.Errorf("got %v, want a refusal", second)
+	}
+	if _, err := os.Stat(log + ".1"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the log of the first was moved: %v", err)
+	}
+}
+
+func TestAMistakeInTheCommandLineIsExitCode2(t *testing.T) {
+	for _, args := range [][]string{{"--prot"}, {"--port", "x"}, {"--port", "-1"}, {"extra"}} {
+		c := command()
+		c.SetArgs(args)
+		var said bytes.Buffer
+		if code := report(c.ExecuteContext(t.Context()), &said); code != 2 || !strings.Contains(said.String(), "--help") {
+			t.Errorf("%v: got exit code %d and %q, want 2 and where to look", args, code, &said)
+		}
+	}
+	if code := report(errors.New("x"), io.Discard); code != 1 {
+		t.Errorf("another error: got exit code %d, want 1", code)
+	}
+}
+
+func TestWhoeverSourcesTheEnvFileLooksAtThisStackAsThePlatform(t *testing.T) {
+	r, _ := runStack(t, "")
+	text, err := os.ReadFile(r.options.env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "="); ok {
+			t.Setenv(name, strings.Trim(value, "'"))
+		}
+	}
+	c := app.Defaults()
+	if err := config.Load(os.Getenv("ROLEBRIDGE_CONFIG"), nil, &c); err != nil {
+		t.Fatal(err)
+	}
+	known := false
+	p := doctor.Patient{Config: c, Roles: app.Roles(), API: func(context.Context) error { return nil }}
+	if err := p.Examine(t.Context(), func(f doctor.Finding) {
+		if f.Verdict != doctor.OK {
+			t.Errorf("got %+v", f)
+		}
+		known = known || f.Found == "STS knows us as "+r.platform.ARN
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !known {
+		t.Error("the doctor is not the platform")
+	}
+}
+
 func TestTheEnvFileIsForItsOwnerAndComplete(t *testing.T) {
 	r, _ := runStack(t, "")
 	info, err := os.Stat(r.options.env)
@@ -227,7 +299,7 @@ func TestTheEnvFileIsForItsOwnerAndComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		"ROLEBRIDGE_URL", "ROLEBRIDGE_KEY", "ROLEBRIDGE_SECRET", "ROLEBRIDGE_ENVIRONMENT", "KAFKA_BROKERS", "AWS_ENDPOINT_URL",
+		"ROLEBRIDGE_CONFIG", "ROLEBRIDGE_URL", "ROLEBRIDGE_KEY", "ROLEBRIDGE_SECRET", "ROLEBRIDGE_ENVIRONMENT", "KAFKA_BROKERS", "AWS_ENDPOINT_URL",
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "DEVSTACK_BUCKET",
 	} {
 		if !strings.Contains(string(text), "export "+name+"='") || strings.Contains(string(text), "export "+name+"=''") {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gofrs/flock"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -34,13 +35,29 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	if err := command().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "devstack:", err)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			fmt.Fprintln(os.Stderr, "Another devstack may be running; --port 0 picks free ports (make run ARGS='--port 0').")
-		}
-		os.Exit(1) //nolint:gocritic // nothing is left to be stopped
+	os.Exit(report(command().ExecuteContext(ctx), os.Stderr)) //nolint:gocritic // nothing is left to be stopped
+}
+
+// errUsage is a mistake in the command line.
+var errUsage = errors.New("see devstack --help")
+
+// errBusy means that another devstack has the files that this one would write.
+var errBusy = errors.New("another devstack writes it")
+
+// report prints err and returns the exit code for it: 2 for the command line, 1 for everything else.
+func report(err error, to io.Writer) int {
+	if err == nil {
+		return 0
 	}
+	fmt.Fprintln(to, "devstack:", err)
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, errBusy) {
+		fmt.Fprintln(to, "Another devstack may be running; --port 0 picks free ports, and --env is for files of its own\n"+
+			"(make run ARGS='--port 0 --env .devstack/second/env').")
+	}
+	if errors.Is(err, errUsage) {
+		return 2
+	}
+	return 1
 }
 
 func command() *cobra.Command {
@@ -52,14 +69,18 @@ func command() *cobra.Command {
 bucket, prints each step, and stays up until it is interrupted.
 
 It writes a file to source in another terminal (default .devstack/env): the addresses of the API, the broker, Kafka and
-the stand-in for AWS, an API key, and the demo connector's own credentials endpoint.`,
+the stand-in for AWS, an API key, the demo connector's own credentials endpoint, and beside it the settings with which
+"rolebridge doctor" and the other verbs of operators find this stack.`,
 		Example: `  devstack                          # ports 7070 to 7074, state in memory
   devstack --port 0                 # free ports
   devstack --data .devstack/data    # state survives a restart
   devstack --exit                   # walk and exit, for a quick check`,
-		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Args: func(cmd *cobra.Command, args []string) error { return usage(cobra.NoArgs(cmd, args)) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
+
+		SilenceUsage: true, SilenceErrors: true,
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	f := cmd.Flags()
 	f.IntVar(&o.port, "port", 7070, "first of five ports: api, broker, Kafka, AWS, metrics; 0 picks free ones")
 	f.StringVar(&o.data, "data", "", "folder that keeps state over restarts; in memory by default")
@@ -70,13 +91,28 @@ the stand-in for AWS, an API key, and the demo connector's own credentials endpo
 	return cmd
 }
 
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w; %w", err, errUsage)
+}
+
 func (o options) run(ctx context.Context, out io.Writer) error {
 	if o.port < 0 || o.port > 65530 {
-		return fmt.Errorf("--port %d: want 0 to 65530", o.port)
+		return usage(fmt.Errorf("--port %d: want 0 to 65530", o.port))
 	}
 	if err := os.MkdirAll(filepath.Dir(o.env), 0o700); err != nil {
 		return err
 	}
+	// Before anything is written: a second stack must not take the files that terminals of the first one use.
+	lock := flock.New(o.env + ".lock")
+	if mine, err := lock.TryLock(); err != nil {
+		return err
+	} else if !mine {
+		return fmt.Errorf("--env %s: %w", o.env, errBusy)
+	}
+	defer func() { _ = lock.Close() }() // it ends with the process at the latest
 	logs, closeLogs, err := o.logger()
 	if err != nil {
 		return err
@@ -117,7 +153,7 @@ func (o options) logger() (log *slog.Logger, closeLog func(), err error) {
 	if o.log == "" {
 		o.log = strings.TrimSuffix(o.env, filepath.Ext(o.env)) + ".log"
 	}
-	// Moved and not truncated: another devstack may still write to it.
+	// Moved and not truncated: what the last stack said may be wanted.
 	if err := os.Rename(o.log, o.log+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}

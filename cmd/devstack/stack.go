@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rolebridge/rolebridge/cloud/aws/policy"
@@ -220,11 +221,16 @@ func (s *stack) run(ctx context.Context) error {
 // envFile writes the file that other terminals source.
 func (s *stack) envFile() error {
 	at := s.roles.Addresses()
-	profiles, err := s.customerProfile()
+	profiles, err := s.profiles()
+	if err != nil {
+		return err
+	}
+	settings, err := s.settings()
 	if err != nil {
 		return err
 	}
 	lines := [][2]string{
+		{"ROLEBRIDGE_CONFIG", settings},
 		{"ROLEBRIDGE_URL", "http://" + at["api"]},
 		{"ROLEBRIDGE_KEY", s.memory.APIKey},
 		{"ROLEBRIDGE_SECRET", s.memory.APISecret},
@@ -253,14 +259,53 @@ func (s *stack) envFile() error {
 	return os.WriteFile(s.options.env, []byte(text.String()), 0o600)
 }
 
-// customerProfile writes the keys of the customer's administrator as an AWS profile, so that another terminal can be the
-// customer (aws --profile customer iam …) while its ordinary identity is the connector's. It returns the file's full path.
-func (s *stack) customerProfile() (path string, err error) {
-	path, err = filepath.Abs(filepath.Join(filepath.Dir(s.options.env), "aws-credentials"))
+// Profiles of the credentials file: who somebody in another terminal may be beside the connector.
+const (
+	customerProfile = "customer" // aws --profile customer iam …
+	platformProfile = "platform" // rolebridge's own identity, for settings
+)
+
+// profiles writes the keys of the customer's administrator and of the platform as AWS profiles, since the ordinary identity
+// of another terminal is the connector's. It returns the file's full path.
+func (s *stack) profiles() (path string, err error) {
+	var text strings.Builder
+	for _, p := range []struct {
+		name string
+		key  sandbox.AccessKey
+	}{{customerProfile, s.customer.Root}, {platformProfile, s.platform.Key}} {
+		fmt.Fprintf(&text, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n", p.name, p.key.ID, p.key.Secret.Reveal())
+	}
+	return s.beside("aws-credentials", text.String())
+}
+
+// settings writes the settings of a process that would belong to this stack. It returns the file's full path.
+func (s *stack) settings() (path string, err error) {
+	keyset, err := filepath.Abs(s.folder.file("keyset.json"))
 	if err != nil {
 		return "", err
 	}
-	text := fmt.Sprintf("[customer]\naws_access_key_id = %s\naws_secret_access_key = %s\n", s.customer.Root.ID, s.customer.Root.Secret.Reveal())
+	text, err := yaml.Marshal(map[string]any{
+		"kafka":  map[string]any{"brokers": s.kafka.ListenAddrs()},
+		"topics": map[string]any{"prefix": topics().Prefix, "partitions": topics().Partitions, "replication": topics().Replication},
+		"redis":  map[string]any{"address": s.redis.Addr()},
+		"aws": map[string]any{
+			"region": region, "endpoint": s.aws.Endpoint(), "profile": platformProfile,
+			"accounts": []any{map[string]any{"id": platformAccount}}, "identities": []string{s.platform.ARN},
+		},
+		"broker":    map[string]any{"keyset_file": keyset},
+		"lifecycle": map[string]any{"instance": "devstack"},
+	})
+	if err != nil {
+		return "", err
+	}
+	return s.beside("rolebridge.yaml", "# Written by devstack.\n"+string(text))
+}
+
+// beside writes a file beside the env file, for its owner only, and returns its full path.
+func (s *stack) beside(name, text string) (path string, err error) {
+	if path, err = filepath.Abs(filepath.Join(filepath.Dir(s.options.env), name)); err != nil {
+		return "", err
+	}
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }
 

@@ -17,6 +17,9 @@ import (
 // envBrokers names the brokers where neither a flag nor a file does, as for other tools of Kafka.
 const envBrokers = "KAFKA_BROKERS"
 
+// envConfig names the file with settings where no flag does.
+const envConfig = "ROLEBRIDGE_CONFIG"
+
 // kafkaFlags say where Kafka and the topics are, for verbs that speak to it: the settings of "serve", or flags.
 type kafkaFlags struct {
 	path, prefix string
@@ -26,18 +29,21 @@ type kafkaFlags struct {
 
 func (k *kafkaFlags) add(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVarP(&k.path, "config", "c", "", "YAML file with settings.")
+	f.StringVarP(&k.path, "config", "c", "", "YAML file with settings (default $"+envConfig+").")
 	f.StringSliceVar(&k.brokers, "brokers", nil, "Brokers to start from, host:port (default $"+envBrokers+", else kafka.brokers).")
 	f.StringVar(&k.prefix, "prefix", "", "How the topics' names begin (default topics.prefix).")
 	f.Int32Var(&k.partitions, "partitions", 0, "Partitions of each topic, which cannot be changed later (default topics.partitions).")
 }
 
 func (k *kafkaFlags) settings(c *cobra.Command, s streams, environ []string) (app.Config, error) {
-	settings := app.Defaults()
-	if err := config.Load(k.path, environ, &settings); err != nil {
+	settings, path := app.Defaults(), k.path
+	if path == "" {
+		path = s.env(envConfig)
+	}
+	if err := config.Load(path, environ, &settings); err != nil {
 		return settings, usage(err)
 	}
-	if named := s.env(envBrokers); named != "" && k.path == "" {
+	if named := s.env(envBrokers); named != "" && path == "" {
 		settings.Kafka.Brokers = strings.Split(named, ",")
 	}
 	for name, set := range map[string]func(){

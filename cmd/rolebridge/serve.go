@@ -39,6 +39,9 @@ answers /readyz with 503, then lets requests finish, then ends transactions.`, n
 				return usage(err)
 			}
 			settings := app.Defaults()
+			if path == "" {
+				path = os.Getenv(envConfig)
+			}
 			if err := config.Load(path, os.Environ(), &settings); err != nil {
 				return usage(err)
 			}
@@ -56,7 +59,7 @@ answers /readyz with 503, then lets requests finish, then ends transactions.`, n
 			return process.Run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", "", "YAML file with settings")
+	cmd.Flags().StringVarP(&path, "config", "c", "", "YAML file with settings (default $"+envConfig+")")
 	cmd.Flags().StringSliceVar(&roles, "roles", []string{"all"}, "roles to play, separated by commas: "+names(app.Roles())+", or all")
 	return cmd
 }

@@ -25,7 +25,7 @@ const EnvPrefix = "ROLEBRIDGE_"
 const envSeparator = "__"
 
 // notSettings are variables with our prefix that are no settings: the command line's own, and those of tests.
-var notSettings = []string{"URL", "KEY", "SECRET", "ENVIRONMENT", "CONTEXT", "CLI_CONFIG", "OPERATIONS_URL", "ORGANIZATION", "CACHE"}
+var notSettings = []string{"URL", "KEY", "SECRET", "ENVIRONMENT", "CONTEXT", "CLI_CONFIG", "CONFIG", "OPERATIONS_URL", "ORGANIZATION", "CACHE"}
 
 // Load overlays into, which holds the defaults, with the YAML file at path (none when empty) and then with the variables
 // of environ. Faults of all keys are reported at once.

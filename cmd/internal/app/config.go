@@ -120,6 +120,8 @@ type AWS struct {
 	Identities []string `koanf:"identities"`
 	// Credentials replace the SDK's default chain, for a process that embeds its own cloud.
 	Credentials sdk.CredentialsProvider `koanf:"-"`
+	// Profile of the AWS SDK's shared files that our identity is in; empty is the SDK's default chain.
+	Profile string `koanf:"profile"`
 }
 
 // AWSAccount is one platform account.
@@ -275,7 +277,7 @@ func (c AWS) platform() aws.PlatformConfig {
 		accounts[n] = aws.Account{ID: of.ID, Role: of.Role}
 	}
 	return aws.PlatformConfig{
-		Config:   aws.Config{Region: c.Region, Endpoint: c.Endpoint, Credentials: c.Credentials},
+		Config:   aws.Config{Region: c.Region, Endpoint: c.Endpoint, Credentials: c.Credentials, Profile: c.Profile},
 		Accounts: accounts, Path: c.Path, Identities: c.Identities,
 	}
 }

@@ -20,7 +20,7 @@ func (a *App) ordersConfig(c orders.Config) orders.Config {
 
 // Client says who we are at AWS.
 func (c AWS) Client() aws.Config {
-	return aws.Config{Region: c.Region, Endpoint: c.Endpoint, Credentials: c.Credentials}
+	return aws.Config{Region: c.Region, Endpoint: c.Endpoint, Credentials: c.Credentials, Profile: c.Profile}
 }
 
 // awsConfig says who we are at AWS; calls are counted in the process's registry.
