@@ -43,6 +43,7 @@ var titles = map[integration.Code]struct{ title, resolution string }{
 	codeCloud:                       {"Cloud Not Enabled", "Ask the platform's operator to enable this cloud; what you have created stays as it is."},
 	integration.CodeInvalid:         {"Validation Failed", ""},
 	integration.CodeUnauthenticated: {"Authentication Required", "Send a valid API key and its secret as HTTP Basic credentials."},
+	integration.CodeUnproved:        {"Producer Not Proved", "Sign the command with a key that may act as its actor."},
 	integration.CodeDenied:          {"Access Denied", "Ask an administrator for a role that permits this."},
 	integration.CodeNotFound:        {"Not Found", ""},
 	integration.CodeExists:          {"Resource Already Exists", ""},

@@ -31,6 +31,7 @@ const (
 // Safe for concurrent use.
 type Codec struct {
 	topics   Topics
+	signer   Signer
 	schemas  map[string]*jsonschema.Schema
 	asks     map[string]reflect.Type
 	findings map[string]reflect.Type
@@ -110,6 +111,18 @@ func Digest(cmd integration.Command) (string, error) {
 	return hex.EncodeToString(sum[:16]), nil
 }
 
+// Signer signs the record of a command, by adding headers to it.
+type Signer interface {
+	Sign(*kgo.Record) error
+}
+
+// Signing returns a codec that has s sign each command that it writes, and is c otherwise.
+func (c *Codec) Signing(s Signer) *Codec {
+	signing := *c
+	signing.signer = s
+	return &signing
+}
+
 // CommandRecord writes a command for its organization's home partition.
 func (c *Codec) CommandRecord(cmd integration.Command) (*kgo.Record, error) {
 	e := event.New()
@@ -120,7 +133,11 @@ func (c *Codec) CommandRecord(cmd integration.Command) (*kgo.Record, error) {
 		e.SetSubject(string(id))
 	}
 	e.SetExtension(extActor, string(cmd.Actor))
-	return c.record(e, c.topics.Commands(), cmd.Organization, cmd.Ask)
+	r, err := c.record(e, c.topics.Commands(), cmd.Organization, cmd.Ask)
+	if err != nil || c.signer == nil {
+		return r, err
+	}
+	return r, c.signer.Sign(r)
 }
 
 // Result reads a record of the results topic.

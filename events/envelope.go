@@ -67,18 +67,15 @@ func readEnvelope(r *kgo.Record) (event.Event, error) {
 	if !utf8.Valid(r.Value) {
 		return event.Event{}, errors.New("the record is not valid UTF-8")
 	}
-	content, size := "", 0
+	size := 0
 	for _, h := range r.Headers {
 		if size += len(h.Key) + len(h.Value); size > maxHeaderSize {
 			return event.Event{}, fmt.Errorf("the record's headers have more than %d bytes", maxHeaderSize)
 		}
-		if strings.EqualFold(h.Key, headerContentType) {
-			content = string(h.Value)
-		}
 	}
 	e, err := event.Event{}, error(nil)
-	if media, _, _ := mime.ParseMediaType(content); strings.HasPrefix(media, "application/cloudevents") {
-		if media != contentStructured {
+	if content := contentType(r); structured(content) {
+		if media, _, _ := mime.ParseMediaType(content); media != contentStructured {
 			return e, fmt.Errorf("content type %q is not supported", media)
 		}
 		err = json.Unmarshal(r.Value, &e)
@@ -98,6 +95,22 @@ func readEnvelope(r *kgo.Record) (event.Event, error) {
 		return event.Event{}, fmt.Errorf("id or source has more than %d bytes", maxAttribute)
 	}
 	return e, e.Validate()
+}
+
+// contentType is what the record's header says, of several the last one.
+func contentType(r *kgo.Record) (content string) {
+	for _, h := range r.Headers {
+		if strings.EqualFold(h.Key, headerContentType) {
+			content = string(h.Value)
+		}
+	}
+	return content
+}
+
+// structured reports whether records of that content type hold the whole event in their value.
+func structured(content string) bool {
+	media, _, _ := mime.ParseMediaType(content)
+	return strings.HasPrefix(media, "application/cloudevents")
 }
 
 func readBinary(r *kgo.Record, content string) (event.Event, error) {

@@ -10,6 +10,7 @@ type Code string
 const (
 	CodeInvalid         Code = "invalid_configuration"   // a field is malformed; the refusal names it
 	CodeUnauthenticated Code = "unauthenticated"         // nobody known asks
+	CodeUnproved        Code = "unproved"                // a command's signature does not prove who sends it
 	CodeDenied          Code = "forbidden"               // somebody known asks for what they may not have
 	CodeNotFound        Code = "not_found"               // no such thing, or none that the asker may know of
 	CodeExists          Code = "resource_already_exists" // uniqueness: the same customer identity twice in an environment
@@ -34,6 +35,7 @@ type Answer struct {
 var answers = map[Code]Answer{
 	CodeInvalid:         {422, 2, "A field is malformed or does not fit the others; `field` is a JSON pointer to it. Correct it and send the command under a new id."},
 	CodeUnauthenticated: {401, 8, "Who asks is not proved: the key, token or signature is missing, unknown or wrong."},
+	CodeUnproved:        {401, 8, "The command's signature does not prove that its producer may act as its actor: it is missing, wrong or too old, or its key is not registered for that. Sign it under the same id and send it again."},
 	CodeDenied:          {403, 3, "Who asks is known, and no role of theirs permits it in this scope."},
 	CodeNotFound:        {404, 4, "There is no such thing, or none that the asker may know of."},
 	CodeExists:          {409, 5, "It would be there twice: the organization, or the customer's identity in this environment."},

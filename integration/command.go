@@ -12,7 +12,10 @@ type Command struct {
 	Time         time.Time // when it was asked, as the producer says; never used to decide
 	// Digest is a hash of type, actor and data: it tells a repetition from another command under the same id.
 	Digest string
-	Ask    Ask
+	// Unproved says why whoever sent the command is not known to be one that may act as Actor; nil when it is, or when no
+	// proof is asked for.
+	Unproved *Refusal
+	Ask      Ask
 }
 
 // Ask is what a [Command] asks for.

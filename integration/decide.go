@@ -30,6 +30,9 @@ var (
 
 // Decide answers one command with one or more events, of which the first is the answer; a refusal is an event too.
 // It does not change s: the caller applies the events with [Evolve]. The only errors are [ErrAnswered] and [ErrReused].
+//
+// A command that is refused because its producer is not proved leaves no receipt, or whoever may write to the topic could
+// use up the ids of others: sent again with a proof it is decided.
 func Decide(s *State, cmd Command, in Inputs) ([]Event, error) {
 	if r, ok := s.Receipt(Asker{cmd.Source, cmd.ID}); ok {
 		if r.Digest != cmd.Digest {
@@ -39,7 +42,10 @@ func Decide(s *State, cmd Command, in Inputs) ([]Event, error) {
 	}
 	d := newDecision(s, cmd.Organization, in)
 	d.answers = &Asked{Source: cmd.Source, ID: cmd.ID, Digest: cmd.Digest}
-	refusal := d.decide(cmd)
+	refusal := cmd.Unproved
+	if refusal == nil {
+		refusal = d.decide(cmd)
+	}
 	if refusal == nil {
 		return d.events, nil
 	}

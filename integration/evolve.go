@@ -3,10 +3,11 @@ package integration
 // Evolve applies event e to s. It cannot fail: a fact is a fact. Facts about an integration that is not there are
 // ignored, as after a restore of a log whose older part was compacted away.
 func Evolve(s *State, e Event) {
-	if e.Answers != nil {
+	refused, isRefusal := e.Fact.(Refused)
+	if e.Answers != nil && refused.Code != CodeUnproved {
 		s.SetReceipt(receipt(e))
 	}
-	if _, refused := e.Fact.(Refused); refused {
+	if isRefusal {
 		return
 	}
 	if e.Account != "" {

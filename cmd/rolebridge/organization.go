@@ -29,7 +29,13 @@ const answeredWithin = 30 * time.Second
 // controlPlane asks as the platform's control plane does.
 type controlPlane struct {
 	kafkaFlags
-	within time.Duration // bounds the wait for a decision
+	within     time.Duration // bounds the wait for a decision
+	signingKey string
+}
+
+func (p *controlPlane) add(c *cobra.Command) {
+	p.kafkaFlags.add(c)
+	c.Flags().StringVar(&p.signingKey, "signing-key", "", "Private key that signs the command (default commands.signing_key_file).")
 }
 
 func newOrganizationCreate(s streams, within time.Duration) *cobra.Command {
@@ -102,6 +108,9 @@ func (p *controlPlane) decided(c *cobra.Command, s streams, o integration.Organi
 	if err != nil {
 		return integration.Event{}, err
 	}
+	if p.signingKey != "" {
+		settings.Commands.SigningKeyFile = p.signingKey
+	}
 	answer, err := p.answer(c.Context(), settings, integration.Command{
 		Source: "/rolebridge/cli", ID: uuid.NewString(), Organization: o, Actor: platformActor, Time: time.Now(), Ask: ask,
 	})
@@ -141,6 +150,9 @@ func (p *controlPlane) answer(ctx context.Context, settings app.Config, cmd inte
 	codec, err := events.NewCodec(topics)
 	if err != nil {
 		return integration.Event{}, err
+	}
+	if codec, err = settings.Commands.Codec(codec); err != nil {
+		return integration.Event{}, usage(err)
 	}
 	record, err := codec.CommandRecord(cmd)
 	if err != nil {

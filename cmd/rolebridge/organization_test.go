@@ -52,7 +52,7 @@ func (p *plane) apply(t *testing.T) {
 }
 
 // decide runs the decider until the test ends.
-func (p *plane) decide(t *testing.T) {
+func (p *plane) decide(t *testing.T, changes ...func(*lifecycle.Config)) {
 	t.Helper()
 	codec, err := events.NewCodec(p.topics)
 	if err != nil {
@@ -61,6 +61,9 @@ func (p *plane) decide(t *testing.T) {
 	c := lifecycle.Defaults()
 	c.Topics, c.Client, c.Instance, c.Fresh = p.topics, []kgo.Opt{p.seeds}, "test", true
 	c.Group = p.topics.Prefix + c.Group
+	for _, change := range changes {
+		change(&c)
+	}
 	w, err := lifecycle.New(c, codec, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)

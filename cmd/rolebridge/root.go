@@ -55,7 +55,7 @@ Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 
 		{"api", "Ask the API:", []*cobra.Command{
 			newIntegration(s), newConnector(s), newEvents(s), newAccess(s), newQuota(s), newContext(s),
 		}},
-		{"offline", "Without a server:", []*cobra.Command{newPolicy(s), keysetCommand()}},
+		{"offline", "Without a server:", []*cobra.Command{newPolicy(s), keysetCommand(), newSigningKey(s)}},
 		{"connector", "Beside a connector:", []*cobra.Command{newCredentials(s)}},
 		{"platform", "Run the platform:", []*cobra.Command{
 			serveCommand(),

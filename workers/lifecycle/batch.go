@@ -18,6 +18,7 @@ import (
 type decider struct {
 	topics events.Topics
 	codec  *events.Codec
+	proof  Proof
 	// fresh returns the inputs of one decision.
 	fresh   func() integration.Inputs
 	metrics *metrics
@@ -89,8 +90,9 @@ func (b *batch) command(r *kgo.Record) error {
 	if b.forward(r, cmd.Organization) {
 		return nil
 	}
-	fork := b.fork(cmd.Organization)
-	decided, err := integration.Decide(fork, cmd, b.fresh())
+	fork, in := b.fork(cmd.Organization), b.fresh()
+	cmd.Unproved = b.proof.Check(r, cmd, in.Now)
+	decided, err := integration.Decide(fork, cmd, in)
 	switch {
 	case errors.Is(err, integration.ErrAnswered):
 		b.decided(r.Topic, outcomeDuplicate)
@@ -99,7 +101,10 @@ func (b *batch) command(r *kgo.Record) error {
 		return b.deadLetter(r, err)
 	}
 	outcome := outcomeAccepted
-	if _, refused := decided[0].Fact.(integration.Refused); refused {
+	switch refused, is := decided[0].Fact.(integration.Refused); {
+	case is && refused.Code == integration.CodeUnproved:
+		outcome = outcomeUnproved
+	case is:
 		outcome = outcomeRefused
 	}
 	return b.apply(r, cmd.Ask.Type(), fork, decided, outcome)

@@ -39,7 +39,7 @@ func newBench(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{t: t, codec: codec, p: newPartition(topics.Home(org)), offset: map[string]int64{}, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	b.d = &decider{topics: topics, codec: codec, metrics: newMetrics(prometheus.NewRegistry(), topics.Prefix, newLag(topics.Prefix)), fresh: func() integration.Inputs {
+	b.d = &decider{topics: topics, codec: codec, proof: unasked{}, metrics: newMetrics(prometheus.NewRegistry(), topics.Prefix, newLag(topics.Prefix)), fresh: func() integration.Inputs {
 		b.serial++
 		return integration.Inputs{Now: b.now, ID: integration.ID(fmt.Sprintf("cspi-%05d", b.serial)), ExternalID: fmt.Sprint("ext-", b.serial), Jitter: 0.5}
 	}}

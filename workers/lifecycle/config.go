@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/telemetry"
 )
 
@@ -34,9 +35,28 @@ type Config struct {
 	BatchRecords int `koanf:"batch_records"`
 	// Tracer makes spans of decisions; nil makes none.
 	Tracer *telemetry.Tracer `koanf:"-"`
+	// RequireSigned refuses commands whose signature does not prove that their producer may act as their actor.
+	RequireSigned bool `koanf:"require_signed"`
+	// SignersFile registers the keys of producers; package events/signature has its shape. Empty: signatures are not looked
+	// at. A change of the file counts within seconds.
+	SignersFile string `koanf:"signers_file"`
+	// Proof judges who sends commands; nil lets everybody who may write to the topic act as anybody.
+	Proof Proof `koanf:"-"`
 	// Accounts are the platform's own at AWS, of which no role can be a customer's.
 	Accounts []string `koanf:"-"`
 }
+
+// Proof judges whether a command's producer may act as its actor. Safe for concurrent use.
+type Proof interface {
+	// Check returns why not, or nil. It judges by the record alone, which it does not change, and the time.
+	Check(r *kgo.Record, cmd integration.Command, now time.Time) *integration.Refusal
+}
+
+// unasked is the [Proof] of a worker without one.
+type unasked struct{}
+
+// Check implements [Proof].
+func (unasked) Check(*kgo.Record, integration.Command, time.Time) *integration.Refusal { return nil }
 
 // Defaults returns a configuration that lacks Topics, Client and Instance.
 func Defaults() Config {
@@ -54,15 +74,18 @@ func (c Config) Validate() error {
 		}
 		return nil
 	}
-	var instance, batch error
+	var instance, batch, signers error
 	if c.Instance == "" {
 		instance = errors.New("lifecycle.instance: empty: want a name for this worker that is stable over restarts")
 	}
 	if c.BatchRecords < 1 || c.BatchRecords > 10_000 {
 		batch = fmt.Errorf("lifecycle.batch_records: %d: want 1 to 10000", c.BatchRecords)
 	}
+	if c.RequireSigned && c.SignersFile == "" {
+		signers = errors.New("lifecycle.signers_file: empty: want the registered keys, since lifecycle.require_signed is set")
+	}
 	return errors.Join(
-		c.Topics.Check(), instance, batch,
+		c.Topics.Check(), instance, batch, signers,
 		between("session_timeout", c.SessionTimeout, time.Second, 5*time.Minute),
 		between("transaction_timeout", c.TransactionTimeout, 15*time.Second, 15*time.Minute),
 		between("end_timeout", c.EndTimeout, time.Second, time.Minute),

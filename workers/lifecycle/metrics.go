@@ -10,6 +10,7 @@ import (
 const (
 	outcomeAccepted   = "accepted"
 	outcomeRefused    = "refused"
+	outcomeUnproved   = "unproved"
 	outcomeDuplicate  = "duplicate"
 	outcomeStale      = "stale"
 	outcomeForwarded  = "forwarded"
@@ -62,7 +63,7 @@ func newMetrics(reg prometheus.Registerer, prefix string, lag prometheus.Collect
 	reg.MustRegister(m.decisions, m.transactions, m.hanging, m.reminders, m.restored, m.restoring, m.deciding, m.partitions, lag)
 	for _, topic := range []string{"commands", "results"} {
 		for _, o := range []string{
-			outcomeAccepted, outcomeRefused, outcomeDuplicate, outcomeStale, outcomeForwarded, outcomeDeadLetter, outcomeSkipped,
+			outcomeAccepted, outcomeRefused, outcomeUnproved, outcomeDuplicate, outcomeStale, outcomeForwarded, outcomeDeadLetter, outcomeSkipped,
 		} {
 			m.decisions.WithLabelValues(topic, o)
 		}

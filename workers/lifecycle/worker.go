@@ -47,11 +47,14 @@ func New(c Config, codec *events.Codec, log *slog.Logger, reg prometheus.Registe
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	if c.Proof == nil {
+		c.Proof = unasked{}
+	}
 	behind := newLag(c.Topics.Prefix)
 	m := newMetrics(reg, c.Topics.Prefix, behind)
 	return &Worker{
 		config: c, log: log, metrics: m, lag: behind,
-		decider: &decider{topics: c.Topics, codec: codec, fresh: freshInputs(c.Accounts), metrics: m, tracer: c.Tracer},
+		decider: &decider{topics: c.Topics, codec: codec, proof: c.Proof, fresh: freshInputs(c.Accounts), metrics: m, tracer: c.Tracer},
 		group:   make(chan *kgo.GroupTransactSession, 1),
 		fatal:   make(chan error, 1),
 		owned:   map[int32]*partition{}, restoring: map[int32]bool{},

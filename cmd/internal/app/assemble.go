@@ -16,8 +16,10 @@ import (
 	"github.com/rolebridge/rolebridge/creds/audit"
 	"github.com/rolebridge/rolebridge/creds/hint"
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/events/signature"
 	"github.com/rolebridge/rolebridge/internal/identity"
 	"github.com/rolebridge/rolebridge/internal/listen"
+	"github.com/rolebridge/rolebridge/internal/reload"
 	"github.com/rolebridge/rolebridge/internal/secret"
 	"github.com/rolebridge/rolebridge/workers/lifecycle"
 )
@@ -74,6 +76,11 @@ func (a *App) lifecycle() error {
 	c := a.config.Lifecycle
 	c.Accounts = a.config.AWS.own()
 	c.Topics, c.Client, c.Tracer = a.config.Topics.Names(), a.kafka, a.config.Tracer
+	signatures, err := a.signatures()
+	if err != nil {
+		return err
+	}
+	c.Proof = signatures
 	w, err := lifecycle.New(c, a.codec, a.log, a.reg)
 	if err != nil {
 		return err
@@ -86,6 +93,34 @@ func (a *App) lifecycle() error {
 		return nil
 	})
 	return nil
+}
+
+// reloadSigners is how often the file of registered keys is read again.
+const reloadSigners = 5 * time.Second
+
+// signatures is how deciders judge who sends commands.
+func (a *App) signatures() (signature.Policy, error) {
+	c := a.config.Lifecycle
+	if c.SignersFile == "" {
+		return signature.Policy{}, nil
+	}
+	signers, err := reload.Open(func(contents [][]byte) (*signature.Signers, error) {
+		return signature.ParseSigners(contents[0])
+	}, c.SignersFile)
+	if err != nil {
+		return signature.Policy{}, fmt.Errorf("lifecycle.signers_file: %w", err)
+	}
+	a.work("signers", func(ctx context.Context) error {
+		signers.Run(ctx, reloadSigners, func(err error) {
+			if err != nil {
+				a.log.ErrorContext(ctx, "signers not reloaded; those before stay", "error", err)
+				return
+			}
+			a.log.InfoContext(ctx, "signers reloaded")
+		})
+		return nil
+	})
+	return signature.Policy{Required: c.RequireSigned, Signers: signers.Get}, nil
 }
 
 func (a *App) api(ctx context.Context, table *events.Table) error {
@@ -123,7 +158,11 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 	} else if prover != nil {
 		options = append(options, api.WithDryRuns(prover))
 	}
-	server, err := api.New(c, table, api.NewProducer(cl, a.codec, a.log), keys, a.reg, a.log, options...)
+	codec, err := a.config.Commands.Codec(a.codec)
+	if err != nil {
+		return err
+	}
+	server, err := api.New(c, table, api.NewProducer(cl, codec, a.log), keys, a.reg, a.log, options...)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/creds/audit"
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/events/signature"
 	"github.com/rolebridge/rolebridge/internal/identity"
 	"github.com/rolebridge/rolebridge/internal/kafka"
 	"github.com/rolebridge/rolebridge/internal/listen"
@@ -67,6 +68,7 @@ type Config struct {
 	Topics    Topics           `koanf:"topics"`
 	Redis     Redis            `koanf:"redis"`
 	AWS       AWS              `koanf:"aws"`
+	Commands  Commands         `koanf:"commands"`
 	API       APIConfig        `koanf:"api"`
 	Lifecycle lifecycle.Config `koanf:"lifecycle"`
 	Mapping   mapping.Config   `koanf:"mapping"`
@@ -129,6 +131,24 @@ type AWSAccount struct {
 	ID string `koanf:"id"`
 	// Role is assumed before IAM is asked there; empty: our own credentials are of this account.
 	Role string `koanf:"role"`
+}
+
+// Commands says how commands are written: by the api, and by verbs that write to Kafka themselves.
+type Commands struct {
+	// SigningKeyFile is the Ed25519 key that signs them, made by `rolebridge signing-key create`. Empty: they are not signed.
+	SigningKeyFile string `koanf:"signing_key_file"`
+}
+
+// Codec returns codec, or one that signs if there is a key.
+func (c Commands) Codec(codec *events.Codec) (*events.Codec, error) {
+	if c.SigningKeyFile == "" {
+		return codec, nil
+	}
+	key, err := signature.ReadKey(c.SigningKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("commands.signing_key_file: %w", err)
+	}
+	return codec.Signing(key), nil
 }
 
 // APIConfig is the REST API's.

@@ -29,6 +29,7 @@ import (
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/events/signature"
 	"github.com/rolebridge/rolebridge/internal/certtest"
 	"github.com/rolebridge/rolebridge/internal/identity"
 	"github.com/rolebridge/rolebridge/internal/identity/identitytest"
@@ -173,6 +174,10 @@ func (r *run) settings(t *testing.T) app.Config {
 	r.secrets.Add(t, "the token of dry runs", token)
 	c.DryRun.TokenFile = r.file(t, "dry-run-token", token)
 	r.addKeyset(t, &c)
+	signs := signature.NewKey()
+	r.secrets.AddPEM(t, "the key that signs commands", signs.PEM())
+	c.Commands.SigningKeyFile = r.file(t, "api.pem", string(signs.PEM()))
+	c.Lifecycle.SignersFile = r.file(t, "signers.yaml", fmt.Sprintf("signers: [{name: api, actors: ['*'], public_key: %s}]\n", signs.Public()))
 
 	authority := certtest.New(t, "")
 	r.pool, r.server = authority, certtest.Write(t, r.dir, authority.Server(t))

@@ -63,6 +63,7 @@ func (p *Patient) Examine(ctx context.Context, tell func(Finding)) error {
 		{"rights", kafka.needed(kafka.rights)},
 		{"lag", kafka.needed(kafka.behind)},
 		{"transactions", kafka.needed(kafka.hanging)},
+		{"signatures", p.signatures},
 		{"redis", p.redis},
 		{"keyset", p.keyset},
 		{"aws", p.aws},

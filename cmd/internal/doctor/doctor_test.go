@@ -26,6 +26,7 @@ import (
 	"github.com/rolebridge/rolebridge/cmd/internal/doctor"
 	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/events/signature"
 	"github.com/rolebridge/rolebridge/internal/kafka"
 	"github.com/rolebridge/rolebridge/internal/polltest"
 	"github.com/rolebridge/rolebridge/internal/testenv"
@@ -66,11 +67,23 @@ func newSite(t *testing.T, brokers []string, options ...kgo.Opt) *site {
 	s.admin = kadm.NewClient(cl)
 	_, err = events.Apply(t.Context(), s.admin, c.Topics.Names(), 1)
 	s.must(err)
+	s.register(&c, "*")
 	s.p = doctor.Patient{Config: c, Roles: app.Roles(), API: func(context.Context) error { return nil }}
 	s.join(c.Lifecycle.Group, c.Topics.Names().Commands())
 	s.join(c.Mapping.Group, c.Topics.Names().Events())
 	s.join(c.Trust.Group, c.Topics.Names().Events())
 	return s
+}
+
+// register makes a key that signs commands, and lets it act as actor.
+func (s *site) register(c *app.Config, actor string) {
+	s.t.Helper()
+	dir, key := s.t.TempDir(), signature.NewKey()
+	entry, err := signature.Entry("ours", key.Public(), []string{actor})
+	s.must(err)
+	c.Commands.SigningKeyFile, c.Lifecycle.SignersFile = filepath.Join(dir, "key.pem"), filepath.Join(dir, "signers.yaml")
+	s.must(os.WriteFile(c.Commands.SigningKeyFile, key.PEM(), 0o600))
+	s.must(os.WriteFile(c.Lifecycle.SignersFile, entry, 0o600))
 }
 
 func (s *site) must(err error) {
@@ -151,6 +164,16 @@ func TestEachFaultIsFoundWithWhatToDo(t *testing.T) {
 			s.must(err)
 		}, "topics", doctor.Warning, "events: retention.ms is 1000", "kafka-configs"},
 		{"no decider runs", func(s *site) { s.p.Lifecycle.Group = "none" }, "lag", doctor.Failure, "no lifecycle runs", "serve --roles lifecycle"},
+		{"nothing is signed", func(s *site) { s.p.Commands.SigningKeyFile = ""; s.p.Lifecycle.SignersFile = "" }, "signatures", doctor.Skipped, "not signed", ""},
+		{"nothing is signed and it must be", func(s *site) { s.p.Commands.SigningKeyFile = ""; s.p.Lifecycle.RequireSigned = true }, "signatures", doctor.Failure, "the api signs nothing", "commands.signing_key_file"},
+		{"the signing key is lost", func(s *site) { s.must(os.Remove(s.p.Commands.SigningKeyFile)) }, "signatures", doctor.Failure, "key.pem", "signing-key create"},
+		{"the registered keys are broken", func(s *site) { s.must(os.WriteFile(s.p.Lifecycle.SignersFile, []byte("{"), 0o600)) }, "signatures", doctor.Failure, "signers.yaml", "go on with what they read before"},
+		{"the signing key is not registered", func(s *site) {
+			registered := s.p.Lifecycle.SignersFile
+			s.register(&s.p.Config, "*")
+			s.p.Lifecycle.SignersFile = registered
+		}, "signatures", doctor.Failure, "not in", "Register MCow"},
+		{"the api's key may not act as its users", func(s *site) { s.register(&s.p.Config, "platform:*") }, "signatures", doctor.Failure, "may not act as its users", `["*"]`},
 		{"Redis is away", func(s *site) { s.p.Redis.Address = "127.0.0.1:1" }, "redis", doctor.Failure, "127.0.0.1:1", "redis.address"},
 		{"Redis is not set", func(s *site) { s.p.Redis.Address = "" }, "redis", doctor.Warning, "share no sessions", "redis.address"},
 		{"the keyset is lost", func(s *site) { s.must(os.Remove(s.p.Broker.KeysetFile)) }, "keyset", doctor.Failure, "keyset.json", "keyset create"},

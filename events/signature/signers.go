@@ -1,0 +1,204 @@
+package signature
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// A signed command's time must lie between these bounds of the decider's clock. Older ones could be sent a second time
+// after the receipt of the first is dropped.
+const (
+	MaxAge  = integration.ReceiptLife - 24*time.Hour
+	MaxSkew = 5 * time.Minute
+)
+
+// MaxSigners bounds how many keys are registered.
+const MaxSigners = 1000
+
+// Signers are the registered keys. Safe for concurrent use; it never changes.
+type Signers struct{ byID map[string]signer }
+
+// signer is one registered key: whom it may speak for, and where.
+type signer struct {
+	name          string
+	key           PublicKey
+	actors        []string
+	organizations []string
+}
+
+// anyone matches every text, or every one that begins with what stands before it.
+const anyone = "*"
+
+// mayActAs reports whether the signer speaks for p. The platform itself must be meant by name: "*" is everybody else.
+func (s signer) mayActAs(p integration.Principal) bool {
+	return slices.ContainsFunc(s.actors, func(pattern string) bool {
+		if p.IsPlatform() && !integration.Principal(pattern).IsPlatform() {
+			return false
+		}
+		return matches(pattern, string(p))
+	})
+}
+
+func (s signer) mayAskIn(o integration.OrganizationID) bool {
+	return slices.ContainsFunc(s.organizations, func(pattern string) bool { return matches(pattern, string(o)) })
+}
+
+func matches(pattern, text string) bool {
+	if prefix, open := strings.CutSuffix(pattern, anyone); open {
+		return strings.HasPrefix(text, prefix)
+	}
+	return pattern == text
+}
+
+// signersFile is what [ParseSigners] reads.
+type signersFile struct {
+	Signers []struct {
+		Name          string   `yaml:"name"`
+		PublicKey     string   `yaml:"public_key"`
+		Actors        []string `yaml:"actors"`
+		Organizations []string `yaml:"organizations"`
+	} `yaml:"signers"`
+}
+
+// ParseSigners reads registered keys from YAML:
+//
+//	signers:
+//	  - name: api
+//	    public_key: MCowBQYDK2VwAyEA…   # as `rolebridge signing-key show` prints it
+//	    actors: ["*"]                    # whom it may act as; the platform only by name, e.g. "platform:*"
+//	    organizations: ["*"]             # where; all when absent
+//
+// It names all faults at once.
+func ParseSigners(text []byte) (*Signers, error) {
+	var file signersFile
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	if err := dec.Decode(&file); err != nil {
+		return nil, fmt.Errorf("signers: want a list of signers, each with name, public_key, actors and organizations: %w", err)
+	}
+	if n := len(file.Signers); n == 0 || n > MaxSigners {
+		return nil, fmt.Errorf("signers: %d: want 1 to %d", n, MaxSigners)
+	}
+	all := &Signers{map[string]signer{}}
+	var faults []error
+	for n, s := range file.Signers {
+		fault := func(field, want string) { faults = append(faults, fmt.Errorf("signers[%d].%s: %s", n, field, want)) }
+		if s.Name == "" {
+			fault("name", "empty: want a name for logs")
+		}
+		if len(s.Actors) == 0 {
+			fault("actors", "empty: want principals, or \"*\" for all but the platform")
+		}
+		if s.Organizations == nil {
+			s.Organizations = []string{anyone}
+		}
+		for field, patterns := range map[string][]string{"actors": s.Actors, "organizations": s.Organizations} {
+			if slices.Contains(patterns, "") || slices.ContainsFunc(patterns, func(p string) bool { return strings.Contains(strings.TrimSuffix(p, anyone), anyone) }) {
+				fault(field, "want texts with a \"*\" at the end at most")
+			}
+		}
+		key, err := ParsePublicKey(s.PublicKey)
+		if err != nil {
+			fault("public_key", err.Error())
+			continue
+		}
+		if other, twice := all.byID[key.ID()]; twice {
+			fault("public_key", "is that of "+other.name+" too")
+		}
+		all.byID[key.ID()] = signer{s.Name, key, s.Actors, s.Organizations}
+	}
+	return all, errors.Join(faults...)
+}
+
+// Entry is how a key is registered, as a file for [ParseSigners] or a part of one.
+func Entry(name string, key PublicKey, actors []string) ([]byte, error) {
+	text, err := yaml.Marshal(map[string]any{"signers": []map[string]any{{"name": name, "public_key": key.String(), "actors": actors}}})
+	if err != nil {
+		return nil, err
+	}
+	_, err = ParseSigners(text)
+	return text, err
+}
+
+// Find returns the name of the signer with that key.
+func (s *Signers) Find(key PublicKey) (name string, ok bool) {
+	found, ok := s.byID[key.ID()]
+	return found.name, ok
+}
+
+// Speaks reports whether the signer with that key may act as actor.
+func (s *Signers) Speaks(key PublicKey, actor integration.Principal) bool {
+	found, ok := s.byID[key.ID()]
+	return ok && found.mayActAs(actor)
+}
+
+// Policy judges commands.
+type Policy struct {
+	// Required refuses commands without a signature.
+	Required bool
+	// Signers returns the registered keys as they are now. Nil is for an installation without any: no signature is looked
+	// at, since none can be judged.
+	Signers func() *Signers
+}
+
+// Check returns why the command in a record does not prove that its producer may act as its actor, or nil. cmd is what
+// the record was read as. A signature that is there is judged even if none is required: it was put there to count.
+func (p Policy) Check(r *kgo.Record, cmd integration.Command, now time.Time) *integration.Refusal {
+	if p.Signers == nil && !p.Required {
+		return nil
+	}
+	signed, of, err := canonical(r)
+	switch {
+	case err != nil:
+		return refuse("%v", err)
+	case of == claim{} && !p.Required:
+		return nil
+	case of == claim{}:
+		return refuse("the command has no signature, and this installation decides signed commands only")
+	}
+	by, known := p.find(of.Key)
+	if !known {
+		return refuse("attribute signaturekey names no registered key: %.64q", of.Key)
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(of.Signature)
+	if err != nil || len(raw) != ed25519.SignatureSize {
+		return refuse("attribute signature: want the %d bytes of an Ed25519 signature in base64url, without padding", ed25519.SignatureSize)
+	}
+	switch {
+	case !ed25519.Verify(by.key.key, signed, raw):
+		return refuse("the signature is not that of this command by %s", by.name)
+	case cmd.Time.IsZero():
+		return refuse("attribute time is missing: a signature counts for %v", MaxAge)
+	case cmd.Time.Before(now.Add(-MaxAge)):
+		return refuse("the command is of %s; a signature counts for %v", cmd.Time.UTC().Format(time.RFC3339), MaxAge)
+	case cmd.Time.After(now.Add(MaxSkew)):
+		return refuse("the command is of %s, which is to come: is the producer's clock right?", cmd.Time.UTC().Format(time.RFC3339))
+	case !by.mayActAs(cmd.Actor):
+		return refuse("signer %s may not act as %s", by.name, cmd.Actor)
+	case !by.mayAskIn(cmd.Organization):
+		return refuse("signer %s may not act in organization %s", by.name, cmd.Organization)
+	}
+	return nil
+}
+
+func (p Policy) find(id string) (s signer, known bool) {
+	if p.Signers != nil {
+		s, known = p.Signers().byID[id]
+	}
+	return s, known
+}
+
+func refuse(format string, args ...any) *integration.Refusal {
+	return integration.Refuse(integration.CodeUnproved, format, args...)
+}

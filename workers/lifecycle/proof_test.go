@@ -1,0 +1,108 @@
+package lifecycle
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/events/signature"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// signed makes the bench ask for signatures, and returns a producer's key that may act as the platform.
+func (b *bench) signed() signature.Key {
+	b.t.Helper()
+	key := signature.NewKey()
+	signers, err := signature.ParseSigners([]byte("signers: [{name: plane, actors: ['platform:*'], public_key: " + key.Public().String() + "}]"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.d.proof = signature.Policy{Required: true, Signers: func() *signature.Signers { return signers }}
+	return key
+}
+
+// signedBy is the record with a signature more.
+func (b *bench) signedBy(key signature.Key, r *kgo.Record) *kgo.Record {
+	b.t.Helper()
+	signed := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: slices.Clone(r.Headers)}
+	if err := key.Sign(signed); err != nil {
+		b.t.Fatal(err)
+	}
+	return signed
+}
+
+// refusal is the last one among records.
+func (b *bench) refusal(records []*kgo.Record) (last integration.Refusal) {
+	b.t.Helper()
+	for _, r := range records {
+		if r.Topic != topics.Events() {
+			continue
+		}
+		e, err := b.codec.Event(r)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if refused, ok := e.Fact.(integration.Refused); ok {
+			last = refused.Refusal
+		}
+	}
+	return last
+}
+
+func TestOnlyWhoHoldsTheKeyMakesAnOrganization(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	key := b.signed()
+	create := func() *kgo.Record {
+		return b.command("c-1", "platform:plane", org, integration.CreateOrganization{Admin: "u-admin"})
+	}
+	forged := b.decide(b.at(create())...)
+	if got := b.events(forged); !slices.Equal(got, []string{"command.refused answers c-1"}) {
+		t.Fatalf("without a signature: %v", got)
+	}
+	refused := b.refusal(forged)
+	if refused.Code != integration.CodeUnproved {
+		t.Errorf("refused as %s, want %s", refused.Code, integration.CodeUnproved)
+	}
+	if s, ok := b.restored().orgs[org]; ok {
+		t.Errorf("the forged command left %+v in the state; want nothing, its id is the producer's", s)
+	}
+	// The id is still the producer's.
+	if got := b.events(b.decide(b.at(b.signedBy(key, create()))...)); !slices.Equal(got, []string{"organization.created answers c-1"}) {
+		t.Fatalf("signed: %v", got)
+	}
+	// A copy of the record is the same command.
+	if got := b.events(b.decide(b.at(b.signedBy(key, create()))...)); len(got) != 0 {
+		t.Errorf("the same signed command again: %v", got)
+	}
+	// The signer speaks for the platform and for nobody else.
+	other := b.command("c-2", "u-admin", org, integration.ConfigureOrganization{InsecureRoles: integration.InsecureWarn})
+	if refused := b.refusal(b.decide(b.at(b.signedBy(key, other))...)); refused.Code != integration.CodeUnproved {
+		t.Errorf("as another actor: %v, want %s", refused, integration.CodeUnproved)
+	}
+}
+
+// A copy that is kept until the receipt is dropped must not be decided a second time.
+func TestAnOldSignedCommandIsNotDecidedAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	key := b.signed()
+	quota := 5
+	copied := b.signedBy(key, b.command("c-2", "platform:plane", org, integration.ConfigureOrganization{IntegrationQuota: &quota}))
+	b.decide(b.at(
+		b.signedBy(key, b.command("c-1", "platform:plane", org, integration.CreateOrganization{Admin: "u-admin"})), copied)...)
+	quota = 7
+	b.decide(b.at(b.signedBy(key, b.command("c-3", "platform:plane", org, integration.ConfigureOrganization{IntegrationQuota: &quota})))...)
+	for day := 1; day <= 10; day++ {
+		b.now = b.now.Add(24 * time.Hour)
+		b.decide(b.at(&kgo.Record{Topic: copied.Topic, Key: copied.Key, Value: copied.Value, Headers: copied.Headers})...)
+		if o, _ := b.p.org(org).Organization(); o.Quota != 7 {
+			t.Fatalf("day %d: the quota is %d: the copy was decided again", day, o.Quota)
+		}
+	}
+	if refused := b.refusal(b.log); refused.Code != integration.CodeUnproved {
+		t.Errorf("the last answer is %v, want %s: the copy was never too old", refused, integration.CodeUnproved)
+	}
+}
