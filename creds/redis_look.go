@@ -17,12 +17,17 @@ type RedisSeen struct {
 	Time    time.Time
 }
 
+// lookTimeout bounds each operation of a look. It is far above a broker's, which rather does without Redis than wait: a
+// person who looks wants to know what Redis says.
+const lookTimeout = 5 * time.Second
+
 // LookAtRedis asks once whether Redis can be reached and takes writes; nothing is changed.
 func LookAtRedis(ctx context.Context, cfg RedisConfig) (seen RedisSeen, err error) {
 	if err := cfg.Validate(); err != nil {
 		return seen, err
 	}
 	redislog.Disable() // it writes to standard error, and what it says we return
+	cfg.Timeout = lookTimeout
 	client := redis.NewClient(cfg.options())
 	defer func() { err = errors.Join(err, client.Close()) }()
 	if err := client.SetArgs(ctx, cfg.Prefix+"look", "", redis.SetArgs{Mode: "XX"}).Err(); err != nil && !errors.Is(err, redis.Nil) {

@@ -25,7 +25,7 @@ const source = "/examples/go"
 // exits are the exit codes of the reasons of refusal.
 var exits = map[string]int{
 	"invalid_configuration": 2, "forbidden": 3, "not_found": 4, "resource_already_exists": 5, "resource_in_use": 5, "conflict": 5,
-	"quota_exceeded": 6, "too_many_requests": 7, "unavailable": 7, "timeout": 7, "unauthenticated": 8, "internal_error": 1,
+	"quota_exceeded": 6, "too_many_requests": 7, "unavailable": 7, "timeout": 7, "unauthenticated": 8, "unproved": 8, "internal_error": 1,
 }
 
 func main() {

@@ -36,7 +36,7 @@ public class CreateIntegration {
             Map.entry("invalid_configuration", 2), Map.entry("forbidden", 3), Map.entry("not_found", 4),
             Map.entry("resource_already_exists", 5), Map.entry("resource_in_use", 5), Map.entry("conflict", 5),
             Map.entry("quota_exceeded", 6), Map.entry("too_many_requests", 7), Map.entry("unavailable", 7),
-            Map.entry("timeout", 7), Map.entry("unauthenticated", 8), Map.entry("internal_error", 1));
+            Map.entry("timeout", 7), Map.entry("unauthenticated", 8), Map.entry("unproved", 8), Map.entry("internal_error", 1));
 
     static final ObjectMapper JSON = new ObjectMapper();
 

@@ -19,7 +19,7 @@ SOURCE = "/examples/python"
 
 EXITS = {
     "invalid_configuration": 2, "forbidden": 3, "not_found": 4, "resource_already_exists": 5, "resource_in_use": 5,
-    "conflict": 5, "quota_exceeded": 6, "too_many_requests": 7, "unavailable": 7, "timeout": 7, "unauthenticated": 8,
+    "conflict": 5, "quota_exceeded": 6, "too_many_requests": 7, "unavailable": 7, "timeout": 7, "unauthenticated": 8, "unproved": 8,
     "internal_error": 1,
 }
 
