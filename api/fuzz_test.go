@@ -1,12 +1,18 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -64,6 +70,94 @@ func FuzzCreateBody(f *testing.F) {
 		}
 		if made.Environment.ID != asked.Environment.ID || asked.DisplayName != "" && made.DisplayName != asked.DisplayName {
 			t.Errorf("%q: got %s", body, got.Body)
+		}
+	})
+}
+
+// FuzzAnyRequest: whatever a known caller sends to whichever operation, the answer is JSON with a documented status, is
+// never our fault, and a refusal has a code. Page tokens, resource names, waits, ids of events and keys are read on the way.
+func FuzzAnyRequest(f *testing.F) {
+	c := apitest.New(f)
+	c.Found(f, apitest.OrgA, "u-admin-a")
+	h := handler(f, c, c, api.WithEvents(c.Events()))
+	var made wire.Integration
+	if got := ask(f.Context(), h, http.MethodPost, one, creation(roleARN)); got.status == http.StatusCreated {
+		if err := json.Unmarshal(got.body, &made); err != nil {
+			f.Fatal(err)
+		}
+	}
+	operations := apitest.Operations(f)
+	slices.SortFunc(operations, func(a, b apitest.Operation) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })
+	for n := range operations {
+		f.Add(uint8(n), made.ID, "environment=env-abcdef&page_size=1&page_token=MS5jc3BpLWE&wait=0s", "", "k", "0", "{}")
+		f.Add(uint8(n), "rb-0", "page_token=MS5hdCAw&crn_pattern=crn%3A%2F%2Frolebridge%2Forganization%3Dorg-a%2Fenvironment%3De%2Fprovider-integration%3D*", "", "", "-1", `{"display_name":"n"}`)
+		f.Add(uint8(n), "%2e%2e%2f", "for=s3-sink&bucket=b&after=9999999999999999999&force=1", "Bearer a.b.c", "", "x", "[")
+		f.Add(uint8(n), "\x00", "wait=1e9&role=%ff;&page_size=101", "Basic !", "\x7f", "99999999999999999999", `{"overlap_seconds":1e400}`)
+	}
+	f.Fuzz(func(t *testing.T, n uint8, id, query, authorization, key, last, body string) {
+		op := operations[int(n)%len(operations)]
+		if op.Path == watched {
+			op.Method = http.MethodHead // a stream would not end
+		}
+		path := strings.NewReplacer("{id}", url.PathEscape(id), "{connector}", url.PathEscape(id)).Replace(op.Path)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // no wait that a client asks for
+		defer cancel()
+		r := httptest.NewRequestWithContext(ctx, op.Method, "/", strings.NewReader(body))
+		r.URL = &url.URL{Path: "/", RawQuery: query}
+		if u, err := url.Parse(path); err == nil {
+			r.URL.Path, r.URL.RawPath = u.Path, u.RawPath
+		}
+		r.SetBasicAuth(apitest.Admin, apitest.Secret)
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		if key != "" {
+			r.Header.Set("Idempotency-Key", key)
+		}
+		r.Header.Set("Last-Event-ID", last)
+		r.Header.Set("Content-Type", "application/json")
+		if q := r.URL.Query(); q.Get("wait") != "" { // nothing is being waited for: it would take as long as it says
+			q.Set("wait", "0"+q.Get("wait"))
+			if d, err := time.ParseDuration(q.Get("wait")); err != nil || d > time.Millisecond {
+				q.Del("wait")
+			}
+			r.URL.RawQuery = q.Encode()
+		}
+		got := httptest.NewRecorder()
+		h.ServeHTTP(got, r)
+		answer := reply{got.Code, got.Header(), got.Body.Bytes()}
+		switch {
+		case answer.status >= 500 && answer.status != http.StatusNotImplemented:
+			t.Fatalf("%s %s: got %d %s", op.Method, r.URL, answer.status, answer.body)
+		case answer.status >= 400:
+			var failure wire.Failure
+			if err := json.Unmarshal(answer.body, &failure); err != nil || len(failure.Errors) == 0 || failure.Errors[0].Code == "" || failure.Errors[0].Title == "" {
+				t.Fatalf("%s %s: got %d %s", op.Method, r.URL, answer.status, answer.body)
+			}
+			if len(answer.body) > 64<<10 {
+				t.Fatalf("%s %s: a refusal of %d bytes", op.Method, r.URL, len(answer.body))
+			}
+		case op.Path != "/openapi.yaml" && len(answer.body) > 0 && !json.Valid(answer.body):
+			t.Fatalf("%s %s: got %d %s", op.Method, r.URL, answer.status, answer.body)
+		}
+	})
+}
+
+// FuzzTheKeysFile: no file of keys makes us panic, and no error repeats a secret of it.
+func FuzzTheKeysFile(f *testing.F) {
+	for _, seed := range []string{
+		"", "keys: []", "keys:\n  - {key: A, secret: " + apitest.Secret + ", organization: o, principal: u-a}\n",
+		"keys:\n  - {key: B, secret_sha256: \"00\", organization: o, principal: u-b}\n", "keys: {", "keys: &a [*a]", "keys:\n- key: [1]\n", "x: 1",
+	} {
+		f.Add([]byte(seed))
+	}
+	path := filepath.Join(f.TempDir(), "keys.yaml")
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := api.ReadKeys(path); err != nil && strings.Contains(err.Error(), apitest.Secret) {
+			t.Fatalf("the error shows the secret: %v", err)
 		}
 	})
 }

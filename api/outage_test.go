@@ -30,7 +30,7 @@ import (
 )
 
 // handler is an api without a socket, over a control plane that has the organization.
-func handler(t testing.TB, c api.Replica, commands api.Commands) http.Handler {
+func handler(t testing.TB, c api.Replica, commands api.Commands, with ...api.Option) http.Handler {
 	t.Helper()
 	keys, err := api.NewKeys(api.Key{ID: apitest.Admin, Organization: apitest.OrgA, Principal: "u-admin-a", Hash: api.HashSecret(secret.New(apitest.Secret))})
 	if err != nil {
@@ -38,7 +38,7 @@ func handler(t testing.TB, c api.Replica, commands api.Commands) http.Handler {
 	}
 	config := api.Defaults()
 	config.Rate, config.Burst = 1e6, 1e6
-	s, err := api.New(config, c, commands, keys, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	s, err := api.New(config, c, commands, keys, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), with...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func (c *ControlPlane) DryRuns(p dryrun.Prover) { c.prover = p }
 func (c *ControlPlane) Tokens(v api.Tokens) { c.tokens = v }
 
 func (c *ControlPlane) options() (all []api.Option) {
-	all = append(all, api.WithEvents(history{c}))
+	all = append(all, api.WithEvents(c.Events()))
 	if c.prover != nil {
 		all = append(all, api.WithDryRuns(c.prover))
 	}

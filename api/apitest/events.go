@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/rolebridge/rolebridge/api"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 )
@@ -11,6 +12,9 @@ import (
 // history is a control plane's events, as an [events.Feed] has them. It reads a few at a time, so that readers have to go
 // on as they would with Kafka.
 type history struct{ c *ControlPlane }
+
+// Events are the control plane's.
+func (c *ControlPlane) Events() api.Events { return history{c} }
 
 // aFew is how many events are looked at in one read.
 const aFew = 7

@@ -177,3 +177,15 @@ func TestTheFolderHasNoLeftovers(t *testing.T) {
 		t.Error("testdata/rapid holds a failure that nobody looked at")
 	}
 }
+
+// FuzzAnARN: what is taken for an ARN is printed as it was.
+func FuzzAnARN(f *testing.F) {
+	for _, seed := range []string{"", "arn:aws:iam::000000000000:role/r", "arn:::::", "arn:aws:s3:::b/k:x", "arn:aws:iam:::", "ARN:aws:iam::1:x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if arn, err := policy.ParseARN(text); err == nil && arn.String() != text {
+			t.Fatalf("%q is printed as %q", text, arn)
+		}
+	})
+}

@@ -45,12 +45,16 @@ type asked struct {
 	secret string
 	// What is there to ask about: a service account with a key, an integration with a connector.
 	account, key, integration, connector string
+
+	api   *client.Client
+	begin func() // begins the stop
 }
 
-func startAsked(t *testing.T) *asked {
+// startAskedWith starts a process of one organization, whose AWS stands behind front.
+func startAskedWith(t *testing.T, front func(http.Handler) http.Handler, mappedWithin time.Duration) *asked {
 	t.Helper()
 	a := &asked{secret: strings.Repeat("contract", 5)}
-	aws, us := startCloud(t)
+	aws, us := startCloud(t, front)
 	keys := filepath.Join(t.TempDir(), "keys.yaml")
 	certtest.WriteFile(t, keys, []byte("keys:\n  - {key: ADMIN, secret: "+a.secret+", organization: acme, principal: u-admin}\n"))
 	var kafka []string
@@ -58,10 +62,12 @@ func startAsked(t *testing.T) *asked {
 		c.Redis.Address, c.NotReadyFor = "", 0
 		c.AWS.Endpoint, c.AWS.Identities, c.AWS.Credentials = aws, []string{us.ARN}, us.Key
 		c.API.KeysFile, c.API.Rate, c.API.Burst = keys, 1e6, 1e6
-		c.API.MappedWithin, c.API.ProvedWithin = time.Second, time.Second // nothing of what the tool makes can be proved
+		c.API.MappedWithin, c.API.ProvedWithin = mappedWithin, time.Second // nothing can be proved here
+		c.StopWithin = 5 * time.Minute
 		kafka = c.Kafka.Brokers
 	})
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	a.begin = stop
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
 	t.Cleanup(func() {
@@ -75,11 +81,20 @@ func startAsked(t *testing.T) *asked {
 			Source: "/test", ID: "found", Organization: "acme", Actor: "platform:test", Time: time.Now(), Ask: integration.CreateOrganization{Admin: "u-admin"},
 		})
 	})
-	c, err := client.New(client.Config{URL: a.URLs()["api"], Key: "ADMIN", Secret: secret.New(a.secret)})
+	var err error
+	a.api, err = client.New(client.Config{URL: a.URLs()["api"], Key: "ADMIN", Secret: secret.New(a.secret)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	polltest.Until(t, "the organization is there", func() bool { _, err := c.List(t.Context(), "env-1", ""); return err == nil })
+	polltest.Until(t, "the organization is there", func() bool { _, err := a.api.List(t.Context(), "env-1", ""); return err == nil })
+	return a
+}
+
+// startAsked starts a process with something to ask about.
+func startAsked(t *testing.T) *asked {
+	t.Helper()
+	a := startAskedWith(t, func(h http.Handler) http.Handler { return h }, time.Second)
+	c := a.api
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -104,7 +119,7 @@ func startAsked(t *testing.T) *asked {
 }
 
 // startCloud starts an AWS with the platform's account, and its own identity there.
-func startCloud(t *testing.T) (endpoint string, us sandbox.User) {
+func startCloud(t *testing.T, front func(http.Handler) http.Handler) (endpoint string, us sandbox.User) {
 	t.Helper()
 	s, err := sandbox.New(sandbox.Defaults())
 	if err != nil {
@@ -117,9 +132,9 @@ func startCloud(t *testing.T) (endpoint string, us sandbox.User) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewServer(s)
-	t.Cleanup(front.Close)
-	return front.URL, us
+	server := httptest.NewServer(front(s))
+	t.Cleanup(server.Close)
+	return server.URL, us
 }
 
 func TestTheRunningAPIKeepsTheContractOfItsDocument(t *testing.T) {
