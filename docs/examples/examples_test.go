@@ -39,13 +39,13 @@ const (
 type installation struct {
 	t      *testing.T
 	topics events.Topics
-	codec  *events.Codec
+	codec  *events.Codec // of the platform's own commands
 	kafka  string
 	cl     *kgo.Client
 }
 
-// install makes one; client says how the decider reaches Kafka.
-func install(t *testing.T, prefix string, seeds []string, client ...kgo.Opt) *installation {
+// install makes one; proof is the decider's, and client says how it reaches Kafka.
+func install(t *testing.T, prefix string, seeds []string, proof lifecycle.Proof, client ...kgo.Opt) *installation {
 	t.Helper()
 	in := &installation{t: t, topics: events.Topics{Prefix: prefix, Partitions: 4}, kafka: strings.Join(seeds, ",")}
 	client = append(client, kgo.SeedBrokers(seeds...))
@@ -60,6 +60,7 @@ func install(t *testing.T, prefix string, seeds []string, client ...kgo.Opt) *in
 
 	c := lifecycle.Defaults()
 	c.Topics, c.Client, c.Group, c.Instance = in.topics, client, in.topics.Prefix+"lifecycle", "a"
+	c.Proof = proof
 	w, err := lifecycle.New(c, in.codec, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	in.must(err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -134,7 +135,7 @@ type example struct {
 
 // library is the partition that librdkafka chooses for a key (CRC-32), which kcat and Python's client are made of.
 func library(o integration.OrganizationID, partitions int32) int32 {
-	return int32(crc32.ChecksumIEEE([]byte(o)) % uint32(partitions)) //nolint:gosec // four
+	return int32(crc32.ChecksumIEEE([]byte(o)) % uint32(partitions))
 }
 
 func all() []example {
@@ -164,6 +165,7 @@ func all() []example {
 			t.Helper()
 			testenv.Kcat(t)
 			testenv.JQ(t)
+			testenv.OpenSSL(t)
 			return []string{"bash", "kcat/create-integration.sh"}
 		}, false},
 	}
@@ -197,8 +199,7 @@ func (in *installation) run(argv, env []string, args ...string) outcome {
 const role = "arn:aws:iam::000000000001:role/orders"
 
 func TestEveryExampleAsksAndGetsItsAnswer(t *testing.T) {
-	t.Parallel()
-	in := install(t, testenv.Prefix(t), testenv.Kafka(t))
+	in := install(t, testenv.Prefix(t), testenv.Kafka(t), nil)
 	for _, e := range all() {
 		t.Run(e.name, func(t *testing.T) {
 			in := *in

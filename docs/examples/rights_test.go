@@ -40,7 +40,7 @@ func guarded(t *testing.T) *testenv.KafkaServer {
 func TestTheRightsThatThePageGivesAreEnoughAndNeeded(t *testing.T) {
 	t.Parallel()
 	kafka := guarded(t)
-	in := install(t, "rolebridge.", kafka.Brokers(), kgo.SASL(plain.Auth{User: "broker", Pass: "between"}.AsMechanism()))
+	in := install(t, "rolebridge.", kafka.Brokers(), nil, kgo.SASL(plain.Auth{User: "broker", Pass: "between"}.AsMechanism()))
 	in.found("org-1")
 	page, err := os.ReadFile("../COMMANDS.md")
 	in.must(err)

@@ -41,7 +41,7 @@ func Maven(t testing.TB, dir string, args ...string) {
 	}
 }
 
-// PythonKit answers a Python interpreter that has confluent-kafka and jsonschema.
+// PythonKit answers a Python interpreter that has confluent-kafka, cryptography and jsonschema.
 func PythonKit(t testing.TB) (python string) {
 	t.Helper()
 	return installed(t, "Python with confluent-kafka", provision.InstallPythonKit)
@@ -53,7 +53,7 @@ func JavaKit(t testing.TB) provision.JavaKit {
 	return installed(t, "JDK with Kafka's client", provision.InstallJavaKit)
 }
 
-// JQ makes sure of jq.
+// JQ answers the path of jq.
 func JQ(t testing.TB) (path string) {
 	t.Helper()
 	return installed(t, "jq", provision.InstallJQ)
@@ -63,6 +63,12 @@ func JQ(t testing.TB) (path string) {
 func Schemathesis(t testing.TB) (python string) {
 	t.Helper()
 	return installed(t, "schemathesis", provision.InstallSchemathesis)
+}
+
+// OpenSSL answers the path of the command openssl.
+func OpenSSL(t testing.TB) (path string) {
+	t.Helper()
+	return installed(t, "openssl", provision.InstallOpenSSL)
 }
 
 // Curl answers the path of curl.

@@ -7,14 +7,20 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/gowebpki/jcs"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -87,14 +93,24 @@ func run(organization, environment, name, role string) int {
 	} {
 		command.Headers = append(command.Headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
 	}
+	key := os.Getenv("SIGNING_KEY")
+	if key != "" {
+		if err := sign(command, key, os.Getenv("SIGNING_KEY_ID")); err != nil {
+			return fail(2, "sign the command: %v", err)
+		}
+	}
 	if err := kafka.ProduceSync(ctx, command).FirstErr(); err != nil {
 		return fail(7, "send the command: %v; try again with COMMAND_ID=%s", err, id)
 	}
 
 	ctx, cancel = context.WithTimeout(context.Background(), time.Duration(patience)*time.Second)
 	defer cancel()
+	var unproved *refusal
 	for {
 		fetches := kafka.PollFetches(ctx)
+		if ctx.Err() != nil && unproved != nil {
+			return unproved.report()
+		}
 		if ctx.Err() != nil {
 			return fail(7, "no answer within %d s; try again with COMMAND_ID=%s, or look into %sdlq", patience, id, prefix)
 		}
@@ -106,27 +122,79 @@ func run(organization, environment, name, role string) int {
 			for _, header := range event.Headers {
 				h[header.Key] = string(header.Value)
 			}
-			if h["ce_commandid"] == id && h["ce_commandsource"] == source && h["ce_organization"] == organization {
-				return answer(h, event.Value)
+			if h["ce_commandid"] != id || h["ce_commandsource"] != source || h["ce_organization"] != organization {
+				continue
 			}
+			if h["ce_type"] != "command.refused" {
+				return created(h["ce_subject"], event.Value)
+			}
+			var no refusal
+			if err := json.Unmarshal(event.Value, &no); err != nil {
+				return fail(1, "%s: %v", h["ce_type"], err)
+			}
+			if key == "" || no.Code != "unproved" {
+				return no.report()
+			}
+			unproved = &no // perhaps of what somebody else sent under our id: ours is still to be answered
 		}
 	}
 }
 
-// answer prints what was decided.
-func answer(headers map[string]string, data []byte) int {
-	var of struct {
-		ExternalID           string `json:"external_id"`
-		Code, Message, Field string
+// sign adds a signature over all of the event, with the key in a file (PKCS #8 in PEM).
+func sign(command *kgo.Record, file, id string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(data, &of); err != nil {
-		return fail(1, "%s: %v", headers["ce_type"], err)
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return errors.New("the file of the key is not PEM")
 	}
-	if headers["ce_type"] == "command.refused" {
-		return fail(cmp.Or(exits[of.Code], 1), "refused: %s: %s %s", of.Code, of.Field, of.Message)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return err
 	}
-	fmt.Println(headers["ce_subject"], of.ExternalID)
+	key, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return errors.New("the key is not Ed25519")
+	}
+	command.Headers = append(command.Headers, kgo.RecordHeader{Key: "ce_signaturekey", Value: []byte(id)})
+	event := map[string]any{"data": json.RawMessage(command.Value)}
+	for _, h := range command.Headers {
+		if name, ok := strings.CutPrefix(h.Key, "ce_"); ok {
+			event[name] = string(h.Value)
+		} else {
+			event["datacontenttype"] = string(h.Value)
+		}
+	}
+	if text, err = json.Marshal(event); err != nil {
+		return err
+	}
+	if text, err = jcs.Transform(text); err != nil { // RFC 8785
+		return err
+	}
+	signature := base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, text))
+	command.Headers = append(command.Headers, kgo.RecordHeader{Key: "ce_signature", Value: []byte(signature)})
+	return nil
+}
+
+// created prints what was made.
+func created(integration string, data []byte) int {
+	var made struct {
+		ExternalID string `json:"external_id"`
+	}
+	if err := json.Unmarshal(data, &made); err != nil {
+		return fail(1, "integration.created: %v", err)
+	}
+	fmt.Println(integration, made.ExternalID)
 	return 0
+}
+
+// refusal is the data of command.refused.
+type refusal struct{ Code, Message, Field string }
+
+func (r refusal) report() int {
+	return fail(cmp.Or(exits[r.Code], 1), "refused: %s: %s %s", r.Code, r.Field, r.Message)
 }
 
 func fail(code int, format string, args ...any) int {

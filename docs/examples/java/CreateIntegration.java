@@ -1,8 +1,14 @@
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.KeyFactory;
+import java.security.Signature;
+import java.security.spec.PKCS8EncodedKeySpec;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -17,6 +23,7 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
+import org.erdtman.jcs.JsonCanonicalizer;
 
 /**
  * Asks for a provider integration and waits for the answer. The exit code is the one that docs/REFERENCE.md gives the reason of
@@ -43,6 +50,9 @@ public class CreateIntegration {
     /** TLS and SASL, for the consumer and the producer: security.protocol, sasl.mechanism, sasl.jaas.config. */
     static final String BROKERS = System.getenv("KAFKA_BROKERS");
 
+    /** File of the key that commands are signed with, if they are. */
+    static final String KEY = System.getenv("SIGNING_KEY");
+
     static final String PREFIX = System.getenv().getOrDefault("ROLEBRIDGE_PREFIX", "rolebridge.");
 
     public static void main(String[] args) throws Exception {
@@ -68,15 +78,28 @@ public class CreateIntegration {
         try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer())) {
             follow(consumer); // before the command is sent, or its answer could be missed
             send(id, organization, new String(data, StandardCharsets.UTF_8));
+            JsonNode unproved = null;
             Instant deadline = Instant.now().plusSeconds(within);
             while (Instant.now().isBefore(deadline)) {
                 for (var event : consumer.poll(Duration.ofSeconds(1))) {
                     var headers = headers(event);
-                    if (id.equals(headers.get("ce_commandid")) && SOURCE.equals(headers.get("ce_commandsource"))
-                            && organization.equals(headers.get("ce_organization"))) {
-                        return answer(headers, JSON.readTree(event.value()));
+                    if (!id.equals(headers.get("ce_commandid")) || !SOURCE.equals(headers.get("ce_commandsource"))
+                            || !organization.equals(headers.get("ce_organization"))) {
+                        continue;
                     }
+                    var of = JSON.readTree(event.value());
+                    if (headers.get("ce_type").equals("integration.created")) {
+                        System.out.println(headers.get("ce_subject") + " " + of.get("external_id").asText());
+                        return 0;
+                    }
+                    if (KEY == null || !of.path("code").asText().equals("unproved")) {
+                        return refused(of);
+                    }
+                    unproved = of; // perhaps of what somebody else sent under our id: ours is still to be answered
                 }
+            }
+            if (unproved != null) {
+                return refused(unproved);
             }
         } catch (KafkaException | ExecutionException e) {
             return fail(7, e.getMessage() + "; try again with COMMAND_ID=" + id);
@@ -98,12 +121,15 @@ public class CreateIntegration {
     }
 
     /** Writes the command and returns when Kafka has it. */
-    static void send(String id, String organization, String data) throws InterruptedException, ExecutionException {
-        var command = new ProducerRecord<>(PREFIX + "commands", organization, data);
-        Map.of("ce_specversion", "1.0", "ce_id", id, "ce_source", SOURCE, "ce_type", "integration.create",
+    static void send(String id, String organization, String data) throws Exception {
+        Map<String, String> headers = new HashMap<>(Map.of("ce_specversion", "1.0", "ce_id", id, "ce_source", SOURCE, "ce_type", "integration.create",
                 "ce_time", Instant.now().toString(), "ce_organization", organization,
-                "ce_actor", System.getenv("ROLEBRIDGE_ACTOR"), "content-type", "application/json")
-                .forEach((key, value) -> command.headers().add(key, value.getBytes(StandardCharsets.UTF_8)));
+                "ce_actor", System.getenv("ROLEBRIDGE_ACTOR"), "content-type", "application/json"));
+        if (KEY != null) {
+            sign(headers, data);
+        }
+        var command = new ProducerRecord<>(PREFIX + "commands", organization, data);
+        headers.forEach((name, value) -> command.headers().add(name, value.getBytes(StandardCharsets.UTF_8)));
         // Idempotence is the default.
         Map<String, Object> settings = Map.of(
                 "bootstrap.servers", BROKERS, "max.block.ms", 30_000, "delivery.timeout.ms", 30_000, "request.timeout.ms", 10_000);
@@ -112,14 +138,23 @@ public class CreateIntegration {
         }
     }
 
-    static int answer(Map<String, String> headers, JsonNode of) {
-        if (headers.get("ce_type").equals("command.refused")) {
-            String code = of.get("code").asText();
-            return fail(EXITS.getOrDefault(code, 1),
-                    "refused: " + code + ": " + of.path("field").asText() + " " + of.get("message").asText());
-        }
-        System.out.println(headers.get("ce_subject") + " " + of.get("external_id").asText());
-        return 0;
+    /** Adds a signature over all of the event, with the key in a file (PKCS #8 in PEM). */
+    static void sign(Map<String, String> headers, String data) throws Exception {
+        String pem = Files.readString(Path.of(KEY)).replaceAll("-----[^-]*-----|\\s", "");
+        var key = KeyFactory.getInstance("Ed25519").generatePrivate(new PKCS8EncodedKeySpec(Base64.getDecoder().decode(pem)));
+        headers.put("ce_signaturekey", System.getenv("SIGNING_KEY_ID"));
+        var event = JSON.createObjectNode();
+        headers.forEach((name, value) -> event.put(name.equals("content-type") ? "datacontenttype" : name.substring(3), value));
+        event.set("data", JSON.readTree(data));
+        var signature = Signature.getInstance("Ed25519");
+        signature.initSign(key);
+        signature.update(new JsonCanonicalizer(JSON.writeValueAsString(event)).getEncodedUTF8()); // RFC 8785
+        headers.put("ce_signature", Base64.getUrlEncoder().withoutPadding().encodeToString(signature.sign()));
+    }
+
+    static int refused(JsonNode of) {
+        String code = of.get("code").asText();
+        return fail(EXITS.getOrDefault(code, 1), "refused: " + code + ": " + of.path("field").asText() + " " + of.get("message").asText());
     }
 
     static Map<String, String> headers(ConsumerRecord<?, ?> record) {

@@ -24,6 +24,7 @@ func Install(ctx context.Context) error {
 		"kafka-clients":     func() error { _, err := provision.InstallJavaKit(ctx); return err },
 		"jq":                func() error { _, err := provision.InstallJQ(ctx); return err },
 		"schemathesis":      func() error { _, err := provision.InstallSchemathesis(ctx); return err },
+		"openssl":           func() error { _, err := provision.InstallOpenSSL(ctx); return err },
 		"curl":              func() error { _, err := provision.InstallCurl(ctx); return err },
 		"the race detector": func() error { return provision.InstallCompiler(ctx) },
 	}

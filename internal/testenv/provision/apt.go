@@ -26,6 +26,17 @@ func apt(ctx context.Context, program string, packages ...string) error {
 	})
 }
 
+// find finds a program on PATH, else installs Debian's package of the same name, and returns its path.
+func find(ctx context.Context, program string) (path string, err error) {
+	if path, err := exec.LookPath(program); err == nil {
+		return path, nil
+	}
+	if err := apt(ctx, program, program); err != nil {
+		return "", err
+	}
+	return exec.LookPath(program)
+}
+
 // unpackDebian unpacks packages into a folder without installing them: their scripts would change the machine, and start
 // servers. what is missing without them stands in the error.
 func unpackDebian(ctx context.Context, folder, what string, packages func(context.Context) ([]string, error)) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/rolebridge/rolebridge/docs/examples"
@@ -13,7 +12,7 @@ import (
 //go:embed kit/requirements.txt
 var kitRequirements string
 
-// InstallPythonKit makes a Python environment with confluent-kafka and jsonschema, and returns its interpreter.
+// InstallPythonKit makes a Python environment with confluent-kafka, cryptography and jsonschema, and returns its interpreter.
 func InstallPythonKit(ctx context.Context) (python string, err error) {
 	return pythonWith(ctx, "kit-python", kitRequirements, "--require-hashes")
 }
@@ -41,13 +40,8 @@ func InstallJavaKit(ctx context.Context) (JavaKit, error) {
 	return JavaKit{Java: java, Jars: jars}, err
 }
 
-// InstallJQ finds jq on PATH, else installs Debian's package.
-func InstallJQ(ctx context.Context) (path string, err error) {
-	if path, err := exec.LookPath("jq"); err == nil {
-		return path, nil
-	}
-	if err := apt(ctx, "jq", "jq"); err != nil {
-		return "", err
-	}
-	return exec.LookPath("jq")
-}
+// InstallJQ makes sure of jq, and returns its path.
+func InstallJQ(ctx context.Context) (path string, err error) { return find(ctx, "jq") }
+
+// InstallOpenSSL makes sure of the command openssl, and returns its path.
+func InstallOpenSSL(ctx context.Context) (path string, err error) { return find(ctx, "openssl") }

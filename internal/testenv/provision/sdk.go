@@ -107,13 +107,5 @@ func nodePackage(ctx context.Context) (node string, err error) {
 	return node, nil
 }
 
-// InstallCurl finds curl, and returns its path.
-func InstallCurl(ctx context.Context) (string, error) {
-	if path, err := exec.LookPath("curl"); err == nil {
-		return path, nil
-	}
-	if err := apt(ctx, "curl", "curl"); err != nil {
-		return "", err
-	}
-	return exec.LookPath("curl")
-}
+// InstallCurl makes sure of curl, and returns its path.
+func InstallCurl(ctx context.Context) (path string, err error) { return find(ctx, "curl") }
