@@ -74,6 +74,12 @@ func (c *Client) APIKeys(ctx context.Context, account string) ([]wire.APIKey, er
 	return every[wire.APIKey](ctx, c, apiKeys, q)
 }
 
+// APIKey returns an API key.
+func (c *Client) APIKey(ctx context.Context, id string) (k wire.APIKey, err error) {
+	err = c.do(ctx, request{method: http.MethodGet, path: apiKeys + "/" + url.PathEscape(id)}, &k)
+	return k, err
+}
+
 // DeleteAPIKey takes an API key away.
 func (c *Client) DeleteAPIKey(ctx context.Context, id string) error {
 	return c.do(ctx, request{method: http.MethodDelete, path: apiKeys + "/" + url.PathEscape(id)}.once(), nil)
@@ -94,6 +100,12 @@ func (c *Client) RoleBindings(ctx context.Context, principal, role string) ([]wi
 		}
 	}
 	return every[wire.RoleBinding](ctx, c, roleBindings, q)
+}
+
+// RoleBinding returns a role binding.
+func (c *Client) RoleBinding(ctx context.Context, id string) (b wire.RoleBinding, err error) {
+	err = c.do(ctx, request{method: http.MethodGet, path: roleBindings + "/" + url.PathEscape(id)}, &b)
+	return b, err
 }
 
 // DeleteRoleBinding takes a role away.

@@ -17,11 +17,11 @@ func newAccess(s streams) *cobra.Command {
 }
 
 // deleting is the verb that deletes things by their ids.
-func deleting(s streams, word, example string, remove func(c *cobra.Command, api *client.Client, id string) error) *cobra.Command {
-	l := login{streams: s}
+func deleting(s streams, word, example string, name func(*cobra.Command, *client.Client, string) (string, error), remove func(*cobra.Command, *client.Client, string) error) *cobra.Command {
+	l, force := login{streams: s}, false
 	c := &cobra.Command{
-		Use:     "delete <id> [id…]",
-		Short:   fmt.Sprintf("Delete one or more %ss.", word),
+		Use:     "delete <id-1> [id-2] ... [id-n]",
+		Short:   fmt.Sprintf("Delete one or more %ss. Asks first, unless forced.", word),
 		Example: example,
 		Args:    atLeast(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -29,15 +29,14 @@ func deleting(s streams, word, example string, remove func(c *cobra.Command, api
 			if err != nil {
 				return err
 			}
-			for _, id := range args {
-				if _, err := call(0, remove(c, api, id)); err != nil {
-					return err
-				}
-				fmt.Fprintf(s.out, "Deleted %s %q.\n", word, id)
-			}
-			return nil
+			return deletion{
+				word: word, force: force, ids: args,
+				name:   func(id string) (string, error) { return name(c, api, id) },
+				remove: func(id string) error { return remove(c, api, id) },
+			}.do(c.Context(), s)
 		},
 	}
+	c.Flags().BoolVar(&force, "force", false, "Do not ask.")
 	l.flags(c)
 	return c
 }

@@ -32,6 +32,10 @@ func identified(who integration.OIDC) string {
 func (k accounts) group(s streams) *cobra.Command {
 	return group(k.verb, fmt.Sprintf("Manage %ss.", k.word), k.create(s), k.list(s), k.describe(s), k.update(s),
 		deleting(s, k.word, examples("Delete one, with its keys and roles.", "rolebridge access "+k.verb+" delete "+k.example()),
+			func(c *cobra.Command, api *client.Client, id string) (string, error) {
+				a, err := api.Account(c.Context(), k.path, id)
+				return a.DisplayName, err
+			},
 			func(c *cobra.Command, api *client.Client, id string) error {
 				return api.DeleteAccount(c.Context(), k.path, id)
 			}))

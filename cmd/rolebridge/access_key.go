@@ -12,6 +12,10 @@ import (
 func newAPIKeys(s streams) *cobra.Command {
 	return group("api-key", "Manage API keys.", newAPIKeyCreate(s), newAPIKeyList(s),
 		deleting(s, "API key", examples("End a key.", "rolebridge access api-key delete ABCDEFGHIJKLMNOP"),
+			func(c *cobra.Command, api *client.Client, id string) (string, error) {
+				k, err := api.APIKey(c.Context(), id)
+				return k.Spec.DisplayName, err
+			},
 			func(c *cobra.Command, api *client.Client, id string) error { return api.DeleteAPIKey(c.Context(), id) }))
 }
 
@@ -105,5 +109,5 @@ func instant(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.UTC().Format(time.RFC3339)
+	return when(t)
 }

@@ -13,6 +13,10 @@ import (
 func newRoleBindings(s streams) *cobra.Command {
 	return group("role-binding", "Manage role bindings.", newRoleBindingCreate(s), newRoleBindingList(s),
 		deleting(s, "role binding", examples("Take a role away.", "rolebridge access role-binding delete rb-0123456789abcdef"),
+			func(c *cobra.Command, api *client.Client, id string) (string, error) {
+				b, err := api.RoleBinding(c.Context(), id)
+				return b.Principal + " " + b.RoleName, err
+			},
 			func(c *cobra.Command, api *client.Client, id string) error {
 				return api.DeleteRoleBinding(c.Context(), id)
 			}))

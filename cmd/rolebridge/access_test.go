@@ -58,11 +58,11 @@ func TestAServiceAccountGetsAKeyAndARoleAndLosesThem(t *testing.T) {
 		t.Errorf("got %q, want the key without its secret", got.out)
 	}
 
-	c.want(t, 0, "access", "role-binding", "delete", given.ID)
+	c.want(t, 0, "access", "role-binding", "delete", given.ID, "--force")
 	as.want(t, 3, "provider-integration", "list")
-	c.want(t, 0, "access", "api-key", "delete", key.Key)
+	c.want(t, 0, "access", "api-key", "delete", key.Key, "--force")
 	as.want(t, 8, "provider-integration", "list")
-	c.want(t, 0, "access", "service-account", "delete", sa.ID)
+	c.want(t, 0, "access", "service-account", "delete", sa.ID, "--force")
 	c.want(t, 4, "access", "service-account", "describe", sa.ID)
 }
 
@@ -80,7 +80,7 @@ func TestAUserIsMadeChangedAndDescribed(t *testing.T) {
 		{"user update " + user.ID, "nothing to change"},
 		{"user create Ben --identity x", "ISSUER,AUDIENCE,SUBJECT"},
 		{"role-binding create --role Assigner", "--principal"},
-		{"role-binding create --principal u-1 --role Owner", "/role_name"},
+		{"role-binding create --principal u-1 --role Owner", "--role: want"},
 	} {
 		args := append([]string{"access"}, strings.Fields(wrong.args)...)
 		if got := c.want(t, 2, args...); !strings.Contains(got.err, wrong.want) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rolebridge/rolebridge/api/client"
 	"github.com/rolebridge/rolebridge/api/wire"
 	"github.com/rolebridge/rolebridge/creds"
 )
@@ -64,7 +65,11 @@ under a prefix lists that prefix only.`,
 			if err != nil {
 				return err
 			}
-			return s.showBound(out, b)
+			if err := s.showBound(out, b); err != nil {
+				return err
+			}
+			s.flowing(c, api, args[0], l.environmentFlag())
+			return nil
 		},
 	}
 	with.add(c)
@@ -100,6 +105,17 @@ func (s streams) showBound(out format, b wire.Bound) error {
 	fmt.Fprintf(s.err, "\nThe token is not shown again. In the connector's environment, any AWS SDK finds its credentials with:\n\n  %s=%s\n  %s=<a file that holds the token>\n",
 		creds.EnvURL, url, creds.EnvTokenFile)
 	return nil
+}
+
+// flowing says when a connector that is bound gets no credentials yet, and what to do. It is help and not the result, so
+// what goes wrong here is left out.
+func (s streams) flowing(c *cobra.Command, api *client.Client, id, environment string) {
+	v, err := api.Validation(c.Context(), id, 0, 0)
+	if err != nil || v.Credentials.Allowed {
+		return
+	}
+	fmt.Fprintf(s.err, "\nWarning: the connector gets no credentials yet: %s. To see what is missing, and what to change:\n\n"+
+		"  $ rolebridge provider-integration validate %s%s --wait\n", v.Credentials.Reason, id, environment)
 }
 
 func newConnectorUnbind(s streams) *cobra.Command {
@@ -167,7 +183,7 @@ func newConnectorList(s streams) *cobra.Command {
 			}
 			rows := make([][]string, 0, len(all))
 			for _, u := range all {
-				rows = append(rows, []string{u.Connector, u.BoundBy, u.BoundAt.UTC().Format(time.RFC3339)})
+				rows = append(rows, []string{u.Connector, u.BoundBy, when(u.BoundAt)})
 			}
 			return list(s.out, []string{"Connector", "Bound By", "Bound At"}, rows)
 		},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,14 @@ nothing is interrupted while the connector still has the old token.`,
 			api, err := l.client()
 			if err != nil {
 				return err
+			}
+			w, err := call(api.Connector(c.Context(), args[0], args[1]))
+			if err != nil {
+				return err
+			}
+			if len(w.Tokens) == 0 && len(w.Workloads) > 0 {
+				fmt.Fprintf(s.err, "Warning: connector %s shows a workload identity and had no token; now a token opens its binding, too. "+
+					"If that is not wanted, bind it anew: rolebridge connector unbind, and bind.\n", args[1])
 			}
 			seconds := int64(overlap / time.Second)
 			b, err := call(api.RotateToken(c.Context(), args[0], args[1], wire.RotationRequest{Overlap: &seconds, TokenExpiresAt: expiry(life)}))
@@ -80,7 +89,7 @@ func connectorRows(w wire.Connector) []row {
 		{"ID", w.Integration},
 		{"Resource Name", w.ResourceName},
 		{"Bound By", w.BoundBy},
-		{"Bound At", w.BoundAt.UTC().Format(time.RFC3339)},
+		{"Bound At", when(w.BoundAt)},
 	}
 	lives := tokenLives(w.Tokens)
 	if lives == "" && len(w.Workloads) == 0 {

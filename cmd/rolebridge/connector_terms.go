@@ -107,9 +107,9 @@ func tokenLives(tokens []wire.Token) string {
 	for _, t := range tokens {
 		end := "never"
 		if t.ExpiresAt != nil {
-			end = t.ExpiresAt.UTC().Format(time.RFC3339)
+			end = when(*t.ExpiresAt)
 		}
-		all = append(all, "added "+t.AddedAt.UTC().Format(time.RFC3339)+", ends "+end)
+		all = append(all, "added "+when(t.AddedAt)+", ends "+end)
 	}
 	return strings.Join(all, "; ")
 }

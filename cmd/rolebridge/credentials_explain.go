@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rolebridge/rolebridge/creds"
+	"github.com/rolebridge/rolebridge/integration"
 )
 
 // envOperations stands in for --operations-url.
@@ -26,7 +28,8 @@ func newCredentialsExplain(s streams) *cobra.Command {
 		Short: "Say which gate gives or refuses a connector its credentials.",
 		Long: `Say which gate gives or refuses a connector its credentials: binding, mapping, trust, cache or cloud. It is for people who
 run the platform: it asks the address on which a broker serves its probes (telemetry.listen), and each replica has a
-memory of its own. No cloud is asked, nothing changes, and no secret is shown.`,
+memory of its own. No cloud is asked, nothing changes, and no secret is shown. Exit code 5 means that the next read of one of
+them is refused.`,
 		Example: examples(
 			`Explain every connector of provider integration "cspi-12345".`,
 			"rolebridge credentials explain cspi-12345 --operations-url http://127.0.0.1:9090",
@@ -48,8 +51,12 @@ memory of its own. No cloud is asked, nothing changes, and no secret is shown.`,
 				}
 				all = append(all, explained{url, got})
 			}
+			shut, untrusted := shutGates(all)
 			if out != human {
-				return out.document(s.out, all)
+				if err := out.document(s.out, all); err != nil {
+					return err
+				}
+				return shut
 			}
 			var rows [][]string
 			for _, one := range all {
@@ -64,11 +71,30 @@ memory of its own. No cloud is asked, nothing changes, and no secret is shown.`,
 			if err := list(s.out, []string{"Broker", "Integration", "Connector", "Next Read", "Gate", "State", "Detail"}, rows); err != nil {
 				return err
 			}
-			fmt.Fprintln(s.err, "What a trust gate wants: rolebridge provider-integration validate")
-			return nil
+			for _, x := range untrusted {
+				fmt.Fprintf(s.err, "\nWhat the trust gate wants:\n\n  $ rolebridge provider-integration validate %s --environment %s\n", x.Integration, x.Environment)
+			}
+			return shut
 		},
 	}
 	c.Flags().StringSliceVar(&urls, "operations-url", nil, "Addresses on which brokers serve their probes (default $"+envOperations+").")
 	out.flag(c)
 	return c
+}
+
+// shutGates is the exit code of explanations, and those integrations, each once, whose trust gate is shut.
+func shutGates(all []explained) (shut error, untrusted []creds.Explanation) {
+	for _, one := range all {
+		for _, x := range one.Explanations {
+			if x.Answer != "ok" {
+				shut = quiet(integration.CodeConflict)
+			}
+			known := slices.ContainsFunc(untrusted, func(u creds.Explanation) bool { return u.Integration == x.Integration })
+			closed := slices.ContainsFunc(x.Gates, func(g creds.GateState) bool { return g.Gate == creds.GateTrust && g.State == creds.Shut })
+			if closed && !known {
+				untrusted = append(untrusted, x)
+			}
+		}
+	}
+	return shut, untrusted
 }

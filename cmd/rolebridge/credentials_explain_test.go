@@ -26,14 +26,14 @@ func TestCredentialsAreExplainedGateByGate(t *testing.T) {
 	}))
 	defer broker.Close()
 	c := &cli{env: map[string]string{envOperations: broker.URL + "," + broker.URL + "/"}}
-	people := c.want(t, 0, "credentials", "explain", "lcc-1")
+	people := c.want(t, 5, "credentials", "explain", "lcc-1")
 	for _, text := range []string{"cspi-00001", "forbidden", "trust", "shut", "denied"} {
 		if strings.Count(people.out, text) != 2 {
 			t.Errorf("%q does not stand there for both brokers:\n%s", text, people.out)
 		}
 	}
 	var all []explained
-	if err := json.Unmarshal([]byte(c.want(t, 0, "credentials", "explain", "lcc-1", "-o", "json").out), &all); err != nil || len(all) != 2 || len(all[1].Explanations[0].Gates) != 2 {
+	if err := json.Unmarshal([]byte(c.want(t, 5, "credentials", "explain", "lcc-1", "-o", "json").out), &all); err != nil || len(all) != 2 || len(all[1].Explanations[0].Gates) != 2 {
 		t.Errorf("got %+v, %v", all, err)
 	}
 	c.want(t, 4, "credentials", "explain", "lcc-2")

@@ -130,13 +130,13 @@ func TestATailThatIsCutGoesOnBehindTheLastEvent(t *testing.T) {
 	}
 }
 
-// typed cancels once something was printed.
-type typed struct {
+// printing cancels once something was printed.
+type printing struct {
 	bytes.Buffer
 	cancel func()
 }
 
-func (w *typed) Write(text []byte) (int, error) {
+func (w *printing) Write(text []byte) (int, error) {
 	w.cancel()
 	return w.Buffer.Write(text)
 }
@@ -147,7 +147,7 @@ func TestAnInterruptEndsATail(t *testing.T) {
 	create(t, c, "--customer-role-arn", roleARN)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out := &typed{cancel: cancel}
+	out := &printing{cancel: cancel}
 	var err bytes.Buffer
 	code := run(ctx, []string{"events", "tail", "-b"}, streams{out: out, err: &err, env: func(name string) string { return c.env[name] }, home: c.homeless})
 	if code != 130 || !strings.Contains(out.String(), "integration.created") || err.String() != "Interrupted.\n" {

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"slices"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rolebridge/rolebridge/api/client"
+	"github.com/rolebridge/rolebridge/creds"
 	"github.com/rolebridge/rolebridge/integration"
 )
 
@@ -84,36 +88,104 @@ func call[T any](v T, err error) (T, error) {
 	return v, err
 }
 
-// report prints err and returns the exit code for it.
-func report(err error, to io.Writer) int {
+// report prints what c returned and returns the exit code for it.
+func report(c *cobra.Command, err error, to io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	if e, ok := errors.AsType[*exit](err); ok {
-		if e.err != nil {
-			fmt.Fprintf(to, "Error: %v\n", e.err)
-		}
-		return e.code
-	}
-	code := integration.CodeInternal
-	if errors.Is(err, context.Canceled) {
+	code := integration.CodeInternal.Answer().Exit
+	e, own := errors.AsType[*exit](err)
+	switch {
+	case own && e.err == nil:
+		return e.code // it was printed already
+	case own:
+		code = e.code
+	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(to, "Interrupted.")
 		return interrupted
 	}
-	fmt.Fprintf(to, "Error: %v\n", err)
-	if c, ok := errors.AsType[*called](err); ok {
-		code = client.Code(c.err)
+	err = typed(c, err)
+	answer, answered := errors.AsType[*client.Error](err)
+	refusal, refused := errors.AsType[*integration.Refusal](err)
+	_, asked := errors.AsType[*called](err)
+	switch {
+	case own:
+	case refused:
+		code = refusal.Code.Answer().Exit
+	case asked:
+		code = client.Code(err).Answer().Exit
 	}
+	for _, one := range apart(err) {
+		fmt.Fprintf(to, "Error: %s\n", words(one))
+	}
+	if text := advice(c, err, answer); text != "" {
+		fmt.Fprintf(to, "\nSuggestions:\n    %s\n", text)
+	}
+	if answered && answer.Status >= 500 && answer.Request != "" {
+		fmt.Fprintf(to, "Request: %s\n", answer.Request)
+	}
+	return code
+}
+
+// apart takes errors apart that were joined.
+func apart(err error) []error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // not what it wraps: itself
+		return many.Unwrap()
+	}
+	return []error{err}
+}
+
+// words are the text of an error, with its code behind it if it has one.
+func words(err error) string {
 	if r, ok := errors.AsType[*integration.Refusal](err); ok {
-		code = r.Code
-	}
-	if e, ok := errors.AsType[*client.Error](err); ok {
-		if text := e.Resolution(); text != "" {
-			fmt.Fprintf(to, "\nSuggestions:\n    %s\n", text)
+		text := r.Message
+		if r.Field != "" {
+			text = r.Field + ": " + text
 		}
-		if e.Status >= 500 && e.Request != "" {
-			fmt.Fprintf(to, "Request: %s\n", e.Request)
-		}
+		return fmt.Sprintf("%s (%s)", text, r.Code)
 	}
-	return code.Answer().Exit
+	if e, ok := errors.AsType[*client.Error](err); ok && len(e.Faults) > 0 {
+		return fmt.Sprintf("%s (%s)", e.Error(), e.Faults[0].Code)
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return unreached(u)
+	}
+	return err.Error()
+}
+
+// unreached says why a server was not reached, and which.
+func unreached(u *url.Error) string {
+	at := u.URL
+	if to, err := url.Parse(u.URL); err == nil {
+		at = to.Scheme + "://" + to.Host
+	}
+	name, unknown := errors.AsType[*net.DNSError](u.Err)
+	switch {
+	case errors.Is(u.Err, syscall.ECONNREFUSED):
+		return "nothing answers at " + at + ": connection refused"
+	case unknown && name.IsNotFound:
+		return "there is no host " + name.Name
+	case u.Timeout():
+		return at + " did not answer in time"
+	}
+	return fmt.Sprintf("%s cannot be reached: %v", at, u.Err)
+}
+
+// advice is what to do about err.
+func advice(c *cobra.Command, err error, answer *client.Error) string {
+	if answer != nil {
+		return answer.Resolution()
+	}
+	if u, ok := errors.AsType[*url.Error](err); !ok || u.Op == "parse" {
+		return ""
+	}
+	switch {
+	case c.Flags().Lookup("context") != nil:
+		return "Is the API running there, and is the address right? It is that of --url, " + envURL + " or the context (rolebridge context list)."
+	case c.Flags().Lookup("operations-url") != nil:
+		return "Is a broker running there, and is the address the one of its probes (telemetry.listen)? It is that of --operations-url or " + envOperations + "."
+	case c.Flags().Lookup("token-file") != nil:
+		return "Is a broker running there, and is the address right? It is that of --url or " + creds.EnvURL + "."
+	}
+	return ""
 }

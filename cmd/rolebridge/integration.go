@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -60,27 +61,27 @@ func text(s *string) string {
 
 // printIntegration prints one integration, with its rotation under way if there is one.
 func printIntegration(to io.Writer, f format, i wire.Integration, r *wire.Rotation) error {
-	s := show(i)
-	s.Rotation = r
+	x := show(i)
+	x.Rotation = r
 	if f != human {
-		return f.document(to, s)
+		return f.document(to, x)
 	}
 	return object(to, []row{
-		{"ID", s.ID},
-		{"Name", s.Name},
-		{"Provider", s.Provider},
-		{"Environment", s.Environment},
-		{"Status", s.Status},
-		{"Trust", s.Trust},
-		{"IAM Role ARN", text(s.IAMRole)},
-		{"External ID", text(s.ExternalID)},
+		{"ID", x.ID},
+		{"Name", x.Name},
+		{"Provider", x.Provider},
+		{"Environment", x.Environment},
+		{"Status", x.Status},
+		{"Trust", x.Trust},
+		{"IAM Role ARN", text(x.IAMRole)},
+		{"External ID", text(x.ExternalID)},
 		{"Rotation", rotation(r)},
-		{"Customer Role ARN", text(s.Customer)},
-		{"Google Service Account", text(s.GCP)},
-		{"Customer Google Service Account", text(s.CustomerGCP)},
-		{"Multi-Tenant App ID", text(s.Azure)},
-		{"Customer Azure Tenant ID", text(s.Tenant)},
-		{"Usages", strings.Join(s.Usages, "\n")},
+		{"Customer Role ARN", text(x.Customer)},
+		{"Google Service Account", text(x.GCP)},
+		{"Customer Google Service Account", text(x.CustomerGCP)},
+		{"Multi-Tenant App ID", text(x.Azure)},
+		{"Customer Azure Tenant ID", text(x.Tenant)},
+		{"Usages", strings.Join(x.Usages, "\n")},
 	})
 }
 
@@ -106,10 +107,27 @@ func printIntegrations(to io.Writer, f format, all []wire.Integration) error {
 	for _, i := range all {
 		rows = append(rows, []string{
 			i.ID, i.DisplayName, i.Provider, i.Environment.ID, i.Status, string(i.Trust), i.Config.Platform(), text(i.Config.ExternalID), i.Config.Customer(),
-			strings.Join(i.Usages, "\n"),
+			strings.Join(usages(i.Usages, columns(to) > 0), "\n"),
 		})
 	}
-	return list(to, heading, rows)
+	left, heading, rows := without(columns(to), heading, rows, "Environment", "IAM Role ARN", "Platform Identity")
+	if err := list(to, heading, rows); err != nil || left == nil {
+		return err
+	}
+	_, err := fmt.Fprintf(to, "Left out on this screen: %s. -o json has all.\n", strings.Join(left, ", "))
+	return err
+}
+
+// usages are the resource names of connectors; in short their ids, for a screen.
+func usages(all []string, short bool) []string {
+	if !short {
+		return all
+	}
+	ids := make([]string, len(all))
+	for n, name := range all {
+		_, ids[n], _ = strings.Cut(name, "/connector=")
+	}
+	return ids
 }
 
 // identity is the customer's identity, in the flags of every cloud.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,6 +42,9 @@ policy is written once and complete; then "update" adds the identity.`,
 			}))
 			if err != nil {
 				return err
+			}
+			if wait.on && i.Config.Platform() == "" {
+				fmt.Fprintf(s.err, "%s is created; the platform's role is being made\n", i.ID)
 			}
 			if i, err = call(madeReady(c.Context(), api, i)); err != nil {
 				return err

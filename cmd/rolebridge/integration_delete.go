@@ -12,6 +12,7 @@ import (
 
 func newIntegrationDelete(s streams) *cobra.Command {
 	l, force := login{streams: s}, false
+	var wait waiting
 	c := &cobra.Command{
 		Use:   "delete <id-1> [id-2] ... [id-n]",
 		Short: "Delete one or more provider integrations.",
@@ -28,23 +29,72 @@ Asks first, unless forced.`,
 			if err != nil {
 				return err
 			}
-			if err := s.sure(c.Context(), force, args); err != nil {
-				return err
+			d := deletion{
+				word: "provider integration", force: force, ids: args,
+				name: func(id string) (string, error) {
+					i, err := api.Read(c.Context(), environment, id)
+					return i.DisplayName, err
+				},
+				remove: func(id string) error { return api.Delete(c.Context(), environment, id, force) },
 			}
-			var failed []error
-			for _, id := range args {
-				if _, err := call(id, api.Delete(c.Context(), environment, id, force)); err != nil {
-					failed = append(failed, err)
-					continue
-				}
-				fmt.Fprintf(s.out, "Deleted provider integration %q.\n", id)
+			if wait.on {
+				d.removed = func(id string) error { return wait.gone(c.Context(), s.err, api, id, asked) }
 			}
-			return errors.Join(failed...)
+			return d.do(c.Context(), s)
 		},
 	}
 	l.flags(c)
 	c.Flags().BoolVar(&force, "force", false, "Do not ask, and delete also while connectors are bound.")
+	wait.flags(c, "Wait until the platform's role is removed, with progress on standard error.")
 	return c
+}
+
+// deletion deletes things by their ids.
+type deletion struct {
+	word  string
+	force bool
+	ids   []string
+	// name is what a person knows the thing by; nothing is asked about one that does not exist.
+	name   func(id string) (string, error)
+	remove func(id string) error
+	// removed waits until it is gone for good; nil does not wait.
+	removed func(id string) error
+}
+
+// do asks, unless forced, and deletes all that can be deleted.
+func (d deletion) do(ctx context.Context, s streams) error {
+	var failed []error
+	if !d.force {
+		known := make([]string, 0, len(d.ids))
+		for _, id := range d.ids {
+			name, err := call(d.name(id))
+			if err != nil {
+				failed = append(failed, err)
+			}
+			if name != "" {
+				name = fmt.Sprintf(" (%q)", name)
+			}
+			known = append(known, id+name)
+		}
+		if len(failed) > 0 {
+			return errors.Join(failed...)
+		}
+		if err := s.sure(ctx, false, known); err != nil {
+			return err
+		}
+	}
+	for _, id := range d.ids {
+		_, err := call(0, d.remove(id))
+		if err == nil && d.removed != nil {
+			err = d.removed(id)
+		}
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		fmt.Fprintf(s.out, "Deleted %s %q.\n", d.word, id)
+	}
+	return errors.Join(failed...)
 }
 
 // sure asks before what args name is deleted, unless forced.

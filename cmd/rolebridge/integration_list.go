@@ -1,6 +1,12 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rolebridge/rolebridge/api/client"
+)
 
 func newIntegrationList(s streams) *cobra.Command {
 	l, out, cloud := login{streams: s}, format(""), ""
@@ -21,6 +27,9 @@ func newIntegrationList(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(all) == 0 && out == human {
+				s.elsewhere(c, api, environment)
+			}
 			return printIntegrations(s.out, out, all)
 		},
 	}
@@ -28,4 +37,15 @@ func newIntegrationList(s streams) *cobra.Command {
 	c.Flags().StringVar(&cloud, "cloud", "", `Only those of one cloud provider: "aws", "gcp" or "azure".`)
 	out.flag(c)
 	return c
+}
+
+// elsewhere tells a person whose list is empty that the organization has others: an environment that is mistyped is empty,
+// too, since environments are not known here. It is help and not the result, so what goes wrong here is left out.
+func (s streams) elsewhere(c *cobra.Command, api *client.Client, environment string) {
+	o, err := api.Organization(c.Context())
+	if err != nil || o.Integrations == 0 {
+		return
+	}
+	fmt.Fprintf(s.err, "The organization has provider integrations (%d), but none such in environment %q that this API key may read. Is that the right environment?\n",
+		o.Integrations, environment)
 }

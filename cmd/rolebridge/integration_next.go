@@ -52,5 +52,5 @@ func next(ctx context.Context, to io.Writer, api *client.Client, i wire.Integrat
 	fmt.Fprint(to, "\nNext:\n\n1. Save this trust policy as trust.json, and set it on your role:\n\n")
 	setTrust(to, i, policies.FinalTrust)
 	fmt.Fprintf(to, "2. Have it proved:\n\n  $ rolebridge provider-integration validate %s --environment %s --wait\n\n", i.ID, i.Environment.ID)
-	fmt.Fprintf(to, "3. Let a connector use it:\n\n  $ rolebridge connector bind %s <connector>\n", i.ID)
+	fmt.Fprintf(to, "3. Let a connector use it:\n\n  $ rolebridge connector bind %s <connector> --environment %s\n", i.ID, i.Environment.ID)
 }

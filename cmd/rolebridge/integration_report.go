@@ -96,7 +96,13 @@ func printValidation(to io.Writer, f format, v wire.Validation, r *wire.Rotation
 	if err := printHistory(to, v.Trust.History); err != nil || v.Trust.Report == nil {
 		return err
 	}
-	return printReport(to, *v.Trust.Report)
+	if err := printReport(to, *v.Trust.Report); err != nil {
+		return err
+	}
+	if v.Trust.Status == integration.TrustInsecure && !v.Credentials.Allowed {
+		fmt.Fprintln(to, "\nConnectors get no new sessions until this is mended. Those that they hold go on until they expire: an hour at most.")
+	}
+	return nil
 }
 
 // when is a time as people read it, to the second.

@@ -149,7 +149,7 @@ func TestExitCodesTellErrorsApart(t *testing.T) {
 		says string
 		args []string
 	}{
-		{admin, 2, "customer_iam_role_arn", []string{"pi", "create", "x", "--customer-role-arn", "arn:aws:iam::1:role/x"}},
+		{admin, 2, "--customer-role-arn: want", []string{"pi", "create", "x", "--customer-role-arn", "arn:aws:iam::1:role/x"}},
 		{admin, 2, "the platform's own; want the role in your account", []string{"pi", "create", "x", "--customer-role-arn", "arn:aws:iam::" + apitest.PlatformAccount + ":role/x"}},
 		{admin, 2, "want one of", []string{"pi", "create", "x", "--customer-role-arn", roleARN, "--azure-tenant-id", "y"}},
 		{admin, 2, "an argument is missing: rolebridge provider-integration create <name>", []string{"pi", "create"}},
@@ -191,7 +191,15 @@ func TestADeletionAsksFirst(t *testing.T) {
 	c.want(t, 2, "pi", "delete", i.ID)
 	c.want(t, 0, "pi", "describe", i.ID)
 	c.stdin = "y\n"
-	got := c.want(t, 4, "pi", "delete", i.ID, "cspi-unknown1")
+	// About what does not exist nothing is asked, and then nothing is deleted.
+	if got := c.want(t, 4, "pi", "delete", i.ID, "cspi-unknown1"); got.out != "" || strings.Contains(got.err, "y/n") || !strings.Contains(got.err, "cspi-unknown1") {
+		t.Errorf("got %q and %q", got.out, got.err)
+	}
+	if got := c.want(t, 0, "pi", "delete", i.ID); !strings.Contains(got.err, i.ID+` ("s3-provider-integration")? (y/n)`) {
+		t.Errorf("got %q, want the name in the question", got.err)
+	}
+	i, _ = create(t, c, "--customer-role-arn", roleARN)
+	got := c.want(t, 4, "pi", "delete", "cspi-unknown1", i.ID, "--force")
 	if !strings.Contains(got.out, `Deleted provider integration "`+i.ID+`".`) || !strings.Contains(got.err, "cspi-unknown1") {
 		t.Errorf("got %q and %q", got.out, got.err)
 	}

@@ -54,7 +54,11 @@ platform's role that are reserved for the draft. Exit code 7 means that it could
 			if dry {
 				return s.dryRun(c.Context(), out, api, args[0], config)
 			}
-			v, err := call(api.Validate(c.Context(), args[0], asked))
+			first := asked
+			if wait.on {
+				first = 0 // the wait tells what goes on
+			}
+			v, err := call(api.Validate(c.Context(), args[0], first))
 			if err == nil && wait.on {
 				v, err = wait.until(c.Context(), s.err, api, v)
 			}
@@ -110,6 +114,37 @@ func (w *waiting) until(ctx context.Context, to io.Writer, api *client.Client, v
 		}
 		v = after
 	}
+}
+
+// gone follows an integration that is being deleted until its platform role is removed, and says what happens.
+func (w *waiting) gone(ctx context.Context, to io.Writer, api *client.Client, id string, before time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	begun := false
+	for e, err := range api.Follow(limited, client.Watch{Integration: id, Since: time.Now().Add(-before)}) {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case limited.Err() != nil:
+			return &exit{integration.CodeTimeout.Answer().Exit, fmt.Errorf("%s is deleted, and its platform role is not removed yet", id)}
+		case err != nil:
+			return &called{err}
+		}
+		switch e.Type {
+		case integration.Deleted{}.Type():
+			return nil
+		case integration.DeletionStarted{}.Type():
+			begun = true
+			fmt.Fprintf(to, "%s: no connector gets credentials any more\n", id)
+		case integration.MappingAsked{}.Type():
+			if begun {
+				fmt.Fprintf(to, "%s: the platform's role is being removed\n", id)
+			}
+		case integration.MappingRefused{}.Type():
+			fmt.Fprintf(to, "%s: the platform's role could not be removed (%s); it is tried again\n", id, essence(e.Data))
+		}
+	}
+	return nil
 }
 
 // trust waits for a proof and then prints the checks on standard error.

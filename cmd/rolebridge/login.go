@@ -29,8 +29,30 @@ type login struct {
 	context, url, keyFile, environment string
 }
 
+// plainIDs refuses arguments that would be another path of the API.
+func plainIDs(c *cobra.Command, args []string) error {
+	names := strings.Fields(c.Use)[1:]
+	for n, arg := range args {
+		name := names[min(n, len(names)-1)]
+		if name == "<name>" {
+			continue
+		}
+		if arg == "." || arg == ".." || strings.ContainsAny(arg, "?#%\\") || strings.Contains(arg, "/") && name != "<connector>" || strings.Contains(arg, "../") {
+			return usagef("%q is no id: want %s as \"list\" shows it", arg, name)
+		}
+	}
+	return nil
+}
+
 // flags adds the flags of every verb that asks the API. A secret is no flag: others see the arguments of a process.
 func (l *login) flags(c *cobra.Command) {
+	fits := c.Args
+	c.Args = func(c *cobra.Command, args []string) error {
+		if err := fits(c, args); err != nil {
+			return err
+		}
+		return plainIDs(c, args)
+	}
 	f := c.Flags()
 	f.StringVar(&l.url, "url", "", "Address of the API (default $"+envURL+").")
 	f.StringVar(&l.keyFile, "key-file", "", "File that holds the API key as KEY:SECRET (default $"+envKey+" and $"+envSecret+").")
@@ -143,6 +165,14 @@ func (l *login) within() (string, error) {
 		err = usagef("no environment: set --environment or %s, or save one: rolebridge context update", envEnvironment)
 	}
 	return p.Environment, err
+}
+
+// environmentFlag is the environment as the next command line needs it; empty when none is known.
+func (l *login) environmentFlag() string {
+	if p, err := l.place(); err == nil && p.Environment != "" {
+		return " --environment " + p.Environment
+	}
+	return ""
 }
 
 // both returns what most verbs need.

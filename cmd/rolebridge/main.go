@@ -11,9 +11,12 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/term"
 )
 
 func main() {
@@ -21,8 +24,16 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	code := run(ctx, os.Args[1:], streams{
-		in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, home: os.UserConfigDir,
+		in: os.Stdin, out: terminal(os.Stdout), err: terminal(os.Stderr), env: os.Getenv, home: os.UserConfigDir,
 	})
 	stop()
 	os.Exit(code)
+}
+
+// terminal is f, and how wide it is if it is a terminal.
+func terminal(f *os.File) io.Writer {
+	if wide, _, err := term.GetSize(int(f.Fd())); err == nil && wide > 0 {
+		return screen{f, wide}
+	}
+	return f
 }

@@ -101,8 +101,8 @@ func TestAnOrganizationIsMadeAndConfigured(t *testing.T) {
 		{4, "org-2", "configure org-2 --quota 5"},
 		{2, "--admin", "create org-2"},
 		{2, "--quota or --insecure-roles", "configure org-1"},
-		{2, "/integration_quota: want", "configure org-1 --quota -1"},
-		{2, "/insecure_roles: want block or warn", "configure org-1 --insecure-roles perhaps"},
+		{2, "--quota: want", "configure org-1 --quota -1"},
+		{2, "--insecure-roles: want block or warn", "configure org-1 --insecure-roles perhaps"},
 		{2, "arg", "create"},
 	} {
 		args := append([]string{"organization"}, strings.Fields(wrong.args)...)
@@ -121,7 +121,7 @@ func TestACommandThatNobodyAnswersIsReported(t *testing.T) {
 	c := newOrganizationCreate(s, time.Second)
 	c.SetArgs([]string{"org-1", "--admin", "u-admin"})
 	c.SilenceUsage, c.SilenceErrors = true, true
-	code := report(c.ExecuteContext(t.Context()), &stderr)
+	code := report(c, c.ExecuteContext(t.Context()), &stderr)
 	if code != 7 || !strings.Contains(stderr.String(), "not answered within 1s: is the role lifecycle running?") || out.Len() > 0 {
 		t.Errorf("got exit code %d, %q and %q; want 7 and what may be wrong", code, out.String(), stderr.String())
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +38,10 @@ func newPolicyRender(s streams) *cobra.Command {
 			"rolebridge policy render s3-sink --bucket orders --prefix topics --format terraform --role-name my-role --policy-name s3-sink",
 		),
 		Args: exactly(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := complete(c, args[0], out.value); err != nil {
+				return err
+			}
 			s3.Partition, table.Partition = partition, partition
 			var d policy.Document
 			var err error
@@ -80,4 +84,32 @@ func newPolicyRender(s streams) *cobra.Command {
 	f.BoolVar(&names.RoleExists, "role-exists", false, "cli: change the role instead of creating it.")
 	f.Var(out, "format", "Output format: json, terraform, cloudformation or cli.")
 	return c
+}
+
+// complete says which flags a document needs, all at once, and which are missing.
+func complete(c *cobra.Command, document, as string) error {
+	needs := map[string][]string{"final-trust": {"principal", "external-id"}}
+	for _, name := range policy.Connectors() {
+		needs[name] = []string{"bucket"}
+		if strings.HasPrefix(name, "dynamodb") {
+			needs[name] = []string{"table", "region", "account"}
+		}
+	}
+	wanted := needs[document]
+	if as != string(policy.FormatJSON) {
+		wanted = append(wanted, "role-name")
+		if !strings.HasSuffix(document, "-trust") {
+			wanted = append(wanted, "policy-name")
+		}
+	}
+	var missing []string
+	for _, name := range wanted {
+		if !c.Flags().Changed(name) {
+			missing = append(missing, "--"+name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return usagef("%s as %s needs %s", document, as, strings.Join(missing, ", "))
 }

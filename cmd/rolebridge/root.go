@@ -23,7 +23,8 @@ type streams struct {
 func run(ctx context.Context, args []string, s streams) int {
 	root := newRoot(s) //nolint:contextcheck // verbs have the context of ExecuteContext
 	root.SetArgs(args)
-	return report(root.ExecuteContext(ctx), s.err)
+	c, err := root.ExecuteContextC(ctx)
+	return report(c, err, s.err)
 }
 
 func newRoot(s streams) *cobra.Command {
@@ -47,7 +48,7 @@ Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetVersionTemplate("rolebridge {{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.SetFlagErrorFunc(wrongFlag)
 	for _, of := range []struct {
 		id, title string
 		verbs     []*cobra.Command
@@ -92,6 +93,25 @@ func notEmpty(c *cobra.Command, _ []string) error {
 	return usage(errors.Join(empty...))
 }
 
+// wrongFlag is what is said of a flag that there is none of, or that cannot be read.
+func wrongFlag(c *cobra.Command, err error) error {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return usage(err)
+	}
+	names := &cobra.Command{SuggestionsMinimumDistance: distance} // which knows what is alike
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+	})
+	if like := names.SuggestionsFor(unknown.GetSpecifiedName()); len(like) > 0 {
+		return usagef("%w; did you mean --%s?", err, like[0])
+	}
+	return usagef("%w; see: %s --help", err, c.CommandPath())
+}
+
+// distance is how many letters of a word may be wrong, as cobra has it.
+const distance = 2
+
 // group is a command that has verbs and does nothing itself.
 func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
@@ -108,7 +128,7 @@ func verb(c *cobra.Command, args []string) error {
 		return nil
 	}
 	text := fmt.Sprintf("unknown command %q for %q", args[0], c.CommandPath())
-	c.SuggestionsMinimumDistance = 2 // letters that may be wrong, as cobra has it
+	c.SuggestionsMinimumDistance = distance
 	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
 		text += fmt.Sprintf("; did you mean %q?", like[0])
 	}

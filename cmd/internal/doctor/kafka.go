@@ -63,7 +63,7 @@ func (k *kafkaPart) reach(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return one(ok(fmt.Sprintf("%d brokers, cluster %s", len(m.Brokers), m.Cluster)))
+	return one(ok(fmt.Sprintf("%s, cluster %s", counted(len(m.Brokers), "broker"), m.Cluster)))
 }
 
 func (k *kafkaPart) contract(ctx context.Context) ([]Finding, error) {
@@ -185,4 +185,12 @@ func roleNames(roles []app.Role) string {
 		names[n] = string(r)
 	}
 	return strings.Join(names, ", ")
+}
+
+// counted is a number of things.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
