@@ -38,6 +38,7 @@ func (f *format) Set(s string) error {
 func (f *format) flag(c *cobra.Command) {
 	*f = human
 	c.Flags().VarP(f, "output", "o", "Output format: "+oneOf+".")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{string(human), string(inJSON), string(inYAML)}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // document prints v for machines, with the names of its JSON tags in both formats.

@@ -68,7 +68,7 @@ Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 
 			newState(s),
 			healthcheckCommand(),
 		}},
-		{"more", "More:", []*cobra.Command{newVersion()}},
+		{"more", "More:", []*cobra.Command{newManual(root), newVersion()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: of.id, Title: of.title})
 		for _, c := range of.verbs {
@@ -76,6 +76,7 @@ Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 
 		}
 		root.AddCommand(of.verbs...)
 	}
+	completes(root, s)
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
 	return root

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+// newManual writes manual pages of what root has.
+func newManual(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "man <folder>", Short: "Write the manual pages of all verbs to a folder.",
+		Long: "Write the manual pages of all verbs to a folder, which is made if it is missing.",
+		Example: examples(
+			"Read a manual page.",
+			"rolebridge man ./man1 && man ./man1/rolebridge-provider-integration-create.1",
+			"Install them for everybody.",
+			"rolebridge man /usr/local/share/man/man1",
+		),
+		Args: exactly(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				return usage(err)
+			}
+			root.DisableAutoGenTag = true
+			day := time.Unix(0, 0) // the pages of one version are the same
+			head := doc.GenManHeader{Title: "ROLEBRIDGE", Section: "1", Source: "rolebridge " + version(), Manual: "rolebridge", Date: &day}
+			if err := doc.GenManTree(root, &head, args[0]); err != nil {
+				return usage(err)
+			}
+			pages, err := os.ReadDir(args[0])
+			if err != nil {
+				return usage(err)
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s holds %d pages.\n", args[0], len(pages))
+			return err
+		},
+	}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// exitCodes are those of the domain's codes, with what they mean together; the rest has no code of the domain.
+func exitCodes() [][2]string {
+	means := map[int]string{
+		1: "our fault: see the log of the server", 2: "wrong input", 3: "not permitted", 4: "not found",
+		5: "a conflict with what there is; of a proof: trust is not valid; of explain: a gate is shut", 6: "over quota",
+		7: "not now: try again later", 8: "not authenticated",
+	}
+	of := map[int][]string{}
+	for _, c := range integration.Codes() {
+		n := c.Answer().Exit
+		of[n] = append(of[n], "`"+string(c)+"`")
+	}
+	rows := [][2]string{{"0", "done"}}
+	for n := 1; n < interrupted; n++ {
+		if of[n] == nil {
+			continue
+		}
+		slices.Sort(of[n])
+		rows = append(rows, [2]string{fmt.Sprint(n), cmp.Or(means[n], "see the codes") + " (" + strings.Join(of[n], ", ") + ")"})
+	}
+	return append(rows, [2]string{fmt.Sprint(interrupted), "interrupted"})
+}
+
+// reference is docs/CLI.md: every verb with its flags, from the commands themselves.
+func reference(root *cobra.Command) string {
+	var b strings.Builder
+	b.WriteString("# The command line\n\n<!-- Made by `go generate ./cmd/rolebridge` from the commands themselves. -->\n\n")
+	fmt.Fprintf(&b, "```\n%s\n```\n\n## Exit codes\n\n| code | means (and the codes of errors that it is for) |\n|---|---|\n", root.Long)
+	for _, row := range exitCodes() {
+		fmt.Fprintf(&b, "| %s | %s |\n", row[0], row[1])
+	}
+	b.WriteString("\n## Variables\n\n| variable | stands in for |\n|---|---|\n")
+	for _, row := range [][2]string{
+		{envURL, "`--url`"}, {envKey + "`, `" + envSecret, "`--key-file`"}, {envEnvironment, "`--environment`"}, {envContext, "`--context`"},
+		{envContexts, "the file of contexts, `rolebridge/config.yaml` in the user's folder of settings"},
+		{envOperations, "`--operations-url` of `credentials explain`"}, {envBrokers, "`--brokers`"},
+	} {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", row[0], row[1])
+	}
+	for _, c := range visible(root)[1:] {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", c.CommandPath(), cmp.Or(c.Long, c.Short))
+		if c.HasAvailableSubCommands() {
+			b.WriteString("\n")
+			for _, child := range c.Commands() {
+				if child.IsAvailableCommand() {
+					fmt.Fprintf(&b, "- [%s](#%s): %s\n", child.Name(), strings.ReplaceAll(child.CommandPath(), " ", "-"), child.Short)
+				}
+			}
+			continue
+		}
+		fmt.Fprintf(&b, "\n```\n%s\n```\n", c.UseLine())
+		rows := flagRows(c)
+		if len(rows) > 0 {
+			fmt.Fprintf(&b, "\n| flag | what it says |\n|---|---|\n%s", strings.Join(rows, ""))
+		}
+		if c.Example != "" {
+			fmt.Fprintf(&b, "\n```console\n%s\n```\n", c.Example)
+		}
+	}
+	return b.String()
+}
+
+func flagRows(c *cobra.Command) (rows []string) {
+	for _, set := range []*pflag.FlagSet{c.NonInheritedFlags(), c.InheritedFlags()} {
+		set.VisitAll(func(f *pflag.Flag) {
+			if f.Hidden || f.Name == "help" {
+				return
+			}
+			name := "`--" + f.Name + "`"
+			if f.Shorthand != "" {
+				name += ", `-" + f.Shorthand + "`"
+			}
+			use := strings.ReplaceAll(f.Usage, "|", `\|`)
+			if d := f.DefValue; d != "" && d != "false" && d != "0" && d != "0s" && d != "[]" {
+				use += " Default: `" + d + "`."
+			}
+			rows = append(rows, fmt.Sprintf("| %s | %s |\n", name, use))
+		})
+	}
+	return rows
+}
+
+// visible are c and all commands below it that help shows.
+func visible(c *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{c}
+	for _, child := range c.Commands() {
+		if child.IsAvailableCommand() && child.Name() != "completion" {
+			all = append(all, visible(child)...)
+		}
+	}
+	return all
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+//go:generate go test -run TestTheReferenceIsThatOfTheCommands -update .
+
+func TestTheReferenceIsThatOfTheCommands(t *testing.T) {
+	path := filepath.Join("..", "..", "docs", "CLI.md")
+	want := reference(newRoot(streams{}))
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not current: go generate ./cmd/rolebridge", path)
+	}
+	for _, code := range integration.Codes() {
+		if row := "| " + strconv.Itoa(code.Answer().Exit) + " | "; !strings.Contains(want, row) || !strings.Contains(want, "`"+string(code)+"`") {
+			t.Errorf("%s, exit code %d, is not in the table", code, code.Answer().Exit)
+		}
+	}
+	for _, row := range exitCodes() {
+		if strings.Contains(row[1], "see the codes") {
+			t.Errorf("exit code %s has no meaning in words", row[0])
+		}
+	}
+	if strings.Contains(want, "/root/") || strings.Contains(want, "/home/") {
+		t.Error("the reference names a folder of this machine")
+	}
+}
