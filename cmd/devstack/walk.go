@@ -396,7 +396,7 @@ func (w *walk) whatNext() error {
 	w.show(fmt.Sprintf(`source %s
 aws s3 ls s3://$DEVSTACK_BUCKET/topics/                     # an unmodified client with brokered credentials
 curl -s -u $ROLEBRIDGE_KEY:$ROLEBRIDGE_SECRET "$ROLEBRIDGE_URL/pim/v1/integrations?environment=$ROLEBRIDGE_ENVIRONMENT"
-go run ./cmd/rolebridge provider-integration list
+make build && bin/rolebridge provider-integration list
 echo '{"item":"a sofa"}' | kcat -b $KAFKA_BROKERS -t %s -P     # the sink writes another object
 echo '{"specversion":"1.0","id":"try-1","source":"/me","type":"integration.validate","organization":"%s","actor":"%s","data":{"integration":"%s"}}' |
   kcat -b $KAFKA_BROKERS -t %scommands -P -H content-type=application/cloudevents+json     # a command, from any Kafka client
