@@ -262,7 +262,7 @@ func (d *decision) revoke(i Integration) *Refusal {
 
 func (d *decision) delete(i Integration, actor Principal, ask Delete) *Refusal {
 	if n := len(i.Connectors); n > 0 && !ask.Force {
-		return Refuse(CodeInUse, "%s is used by %d connectors; unbind them or force the deletion", i.ID, n)
+		return Refuse(CodeInUse, "%s is used by %d connector(s); unbind them or force the deletion", i.ID, n)
 	}
 	d.emit(i.ID, DeletionStarted{DeletedBy: actor, Forced: ask.Force})
 	d.askMapping(i.ID, RemoveMapping)

@@ -93,123 +93,89 @@ func (k accounts) show(s streams, out format, a wire.Account) error {
 }
 
 func (k accounts) create(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
 	var of about
-	c := &cobra.Command{
+	c := asking(s, &cobra.Command{
 		Use:     "create <name>",
 		Short:   fmt.Sprintf("Create a %s.", k.word),
 		Example: examples("Create one; it may do nothing before it has a role.", "rolebridge access "+k.verb+` create "Nightly loads"`),
 		Args:    exactly(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			r, err := of.request(c)
-			if err != nil {
-				return err
-			}
-			r.DisplayName = &args[0]
-			a, err := call(api.CreateAccount(c.Context(), k.path, r))
-			if err != nil {
-				return err
-			}
-			return k.show(s, out, a)
-		},
-	}
+	}, func(a asked, args []string) error {
+		r, err := of.request(a.Command)
+		if err != nil {
+			return err
+		}
+		r.DisplayName = &args[0]
+		made, err := call(a.api.CreateAccount(a.Context(), k.path, r))
+		if err != nil {
+			return err
+		}
+		return k.show(s, a.out, made)
+	})
 	of.flags(c)
-	l.flags(c)
-	out.flag(c)
 	return c
 }
 
 func (k accounts) update(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
 	var of about
 	var name string
-	c := &cobra.Command{
+	c := asking(s, &cobra.Command{
 		Use:     "update <id>",
 		Short:   fmt.Sprintf("Change a %s; what is not given stays.", k.word),
 		Example: examples("Give it another name.", "rolebridge access "+k.verb+" update "+k.example()+` --name "Hourly loads"`),
 		Args:    exactly(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			r, err := of.request(c)
-			if err != nil {
-				return err
-			}
-			if c.Flags().Changed("name") {
-				r.DisplayName = &name
-			}
-			if r == (wire.AccountRequest{}) {
-				return usagef("nothing to change: set --name, --description or --identity")
-			}
-			a, err := call(api.UpdateAccount(c.Context(), k.path, args[0], r))
-			if err != nil {
-				return err
-			}
-			return k.show(s, out, a)
-		},
-	}
+	}, func(a asked, args []string) error {
+		r, err := of.request(a.Command)
+		if err != nil {
+			return err
+		}
+		if a.Flags().Changed("name") {
+			r.DisplayName = &name
+		}
+		if r == (wire.AccountRequest{}) {
+			return usagef("nothing to change: set --name, --description or --identity")
+		}
+		changed, err := call(a.api.UpdateAccount(a.Context(), k.path, args[0], r))
+		if err != nil {
+			return err
+		}
+		return k.show(s, a.out, changed)
+	})
 	c.Flags().StringVar(&name, "name", "", "Name.")
 	of.flags(c)
-	l.flags(c)
-	out.flag(c)
 	return c
 }
 
 func (k accounts) describe(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
-	c := &cobra.Command{
+	return asking(s, &cobra.Command{
 		Use:     "describe <id>",
 		Short:   fmt.Sprintf("Describe a %s.", k.word),
 		Example: examples("Describe one.", "rolebridge access "+k.verb+" describe "+k.example()),
 		Args:    exactly(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			a, err := call(api.Account(c.Context(), k.path, args[0]))
-			if err != nil {
-				return err
-			}
-			return k.show(s, out, a)
-		},
-	}
-	l.flags(c)
-	out.flag(c)
-	return c
+	}, func(a asked, args []string) error {
+		is, err := call(a.api.Account(a.Context(), k.path, args[0]))
+		if err != nil {
+			return err
+		}
+		return k.show(s, a.out, is)
+	})
 }
 
 func (k accounts) list(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
-	c := &cobra.Command{
+	return asking(s, &cobra.Command{
 		Use:     "list",
 		Short:   fmt.Sprintf("List %ss.", k.word),
 		Example: examples("List them.", "rolebridge access "+k.verb+" list"),
 		Args:    exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error {
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			all, err := call(api.Accounts(c.Context(), k.path))
-			if err != nil {
-				return err
-			}
-			people, rows := make([]person, 0, len(all)), make([][]string, 0, len(all))
-			for _, a := range all {
-				people = append(people, aPerson(a))
-				rows = append(rows, []string{a.ID, a.DisplayName, a.Description})
-			}
-			return out.table(s.out, people, []string{"ID", "Name", "Description"}, rows)
-		},
-	}
-	l.flags(c)
-	out.flag(c)
-	return c
+	}, func(a asked, _ []string) error {
+		all, err := call(a.api.Accounts(a.Context(), k.path))
+		if err != nil {
+			return err
+		}
+		people, rows := make([]person, 0, len(all)), make([][]string, 0, len(all))
+		for _, one := range all {
+			people = append(people, aPerson(one))
+			rows = append(rows, []string{one.ID, one.DisplayName, one.Description})
+		}
+		return a.out.table(s.out, people, []string{"ID", "Name", "Description"}, rows)
+	})
 }

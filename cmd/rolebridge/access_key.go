@@ -74,33 +74,25 @@ type listedKey struct {
 }
 
 func newAPIKeyList(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
 	var account string
-	c := &cobra.Command{
+	c := asking(s, &cobra.Command{
 		Use:     "list",
 		Short:   "List API keys.",
 		Example: examples("List the keys of a service account.", "rolebridge access api-key list --account sa-12345abcde"),
 		Args:    exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error {
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			all, err := call(api.APIKeys(c.Context(), account))
-			if err != nil {
-				return err
-			}
-			keys, rows := make([]listedKey, 0, len(all)), make([][]string, 0, len(all))
-			for _, k := range all {
-				keys = append(keys, listedKey{k.ID, k.Spec.Owner.ID, k.Spec.DisplayName, k.Spec.Description, k.Metadata.CreatedAt, k.Spec.ExpiresAt})
-				rows = append(rows, []string{k.ID, k.Spec.Owner.ID, k.Spec.DisplayName, instant(k.Metadata.CreatedAt), instant(k.Spec.ExpiresAt)})
-			}
-			return out.table(s.out, keys, []string{"API Key", "Account", "Name", "Created At", "Expires At"}, rows)
-		},
-	}
+	}, func(a asked, _ []string) error {
+		all, err := call(a.api.APIKeys(a.Context(), account))
+		if err != nil {
+			return err
+		}
+		keys, rows := make([]listedKey, 0, len(all)), make([][]string, 0, len(all))
+		for _, k := range all {
+			keys = append(keys, listedKey{k.ID, k.Spec.Owner.ID, k.Spec.DisplayName, k.Spec.Description, k.Metadata.CreatedAt, k.Spec.ExpiresAt})
+			rows = append(rows, []string{k.ID, k.Spec.Owner.ID, k.Spec.DisplayName, instant(k.Metadata.CreatedAt), instant(k.Spec.ExpiresAt)})
+		}
+		return a.out.table(s.out, keys, []string{"API Key", "Account", "Name", "Created At", "Expires At"}, rows)
+	})
 	c.Flags().StringVar(&account, "account", "", "Only the keys of this user or service account.")
-	l.flags(c)
-	out.flag(c)
 	return c
 }
 

@@ -107,33 +107,25 @@ func (l *login) pattern(c *cobra.Command, api *client.Client, name integration.R
 }
 
 func newRoleBindingList(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
 	var who, name string
-	c := &cobra.Command{
+	c := asking(s, &cobra.Command{
 		Use:     "list",
 		Short:   "List role bindings.",
 		Example: examples("List the roles of a service account.", "rolebridge access role-binding list --principal User:sa-12345abcde"),
 		Args:    exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error {
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			all, err := call(api.RoleBindings(c.Context(), principal(who), name))
-			if err != nil {
-				return err
-			}
-			roles, rows := make([]role, 0, len(all)), make([][]string, 0, len(all))
-			for _, b := range all {
-				roles = append(roles, aRole(b))
-				rows = append(rows, []string{b.ID, b.Principal, b.RoleName, b.CRNPattern})
-			}
-			return out.table(s.out, roles, []string{"ID", "Principal", "Role", "CRN Pattern"}, rows)
-		},
-	}
+	}, func(a asked, _ []string) error {
+		all, err := call(a.api.RoleBindings(a.Context(), principal(who), name))
+		if err != nil {
+			return err
+		}
+		roles, rows := make([]role, 0, len(all)), make([][]string, 0, len(all))
+		for _, b := range all {
+			roles = append(roles, aRole(b))
+			rows = append(rows, []string{b.ID, b.Principal, b.RoleName, b.CRNPattern})
+		}
+		return a.out.table(s.out, roles, []string{"ID", "Principal", "Role", "CRN Pattern"}, rows)
+	})
 	c.Flags().StringVar(&who, "principal", "", "Only the roles of this user or service account.")
 	c.Flags().StringVar(&name, "role", "", "Only this role.")
-	l.flags(c)
-	out.flag(c)
 	return c
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	neturl "net/url"
 	"time"
 
@@ -152,8 +151,7 @@ type use struct {
 }
 
 func newConnectorList(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
-	c := &cobra.Command{
+	return asking(s, &cobra.Command{
 		Use:   "list <id>",
 		Short: "List the connectors that use a provider integration.",
 		Example: examples(
@@ -161,34 +159,16 @@ func newConnectorList(s streams) *cobra.Command {
 			"rolebridge connector list cspi-12345",
 		),
 		Args: exactly(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			all, err := call(api.Connectors(c.Context(), args[0]))
-			if err != nil {
-				return err
-			}
-			if out != human {
-				uses := make([]use, 0, len(all))
-				for _, u := range all {
-					uses = append(uses, use{u.Connector, u.BoundBy, u.BoundAt})
-				}
-				return out.document(s.out, uses)
-			}
-			if len(all) == 0 {
-				_, err := io.WriteString(s.out, noneYet+"\n")
-				return err
-			}
-			rows := make([][]string, 0, len(all))
-			for _, u := range all {
-				rows = append(rows, []string{u.Connector, u.BoundBy, when(u.BoundAt)})
-			}
-			return list(s.out, []string{"Connector", "Bound By", "Bound At"}, rows)
-		},
-	}
-	l.flags(c)
-	out.flag(c)
-	return c
+	}, func(a asked, args []string) error {
+		all, err := call(a.api.Connectors(a.Context(), args[0]))
+		if err != nil {
+			return err
+		}
+		uses, rows := make([]use, 0, len(all)), make([][]string, 0, len(all))
+		for _, u := range all {
+			uses = append(uses, use{u.Connector, u.BoundBy, u.BoundAt})
+			rows = append(rows, []string{u.Connector, u.BoundBy, when(u.BoundAt)})
+		}
+		return a.out.table(s.out, uses, []string{"Connector", "Bound By", "Bound At"}, rows)
+	})
 }

@@ -54,8 +54,7 @@ nothing is interrupted while the connector still has the old token.`,
 }
 
 func newConnectorDescribe(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
-	c := &cobra.Command{
+	return asking(s, &cobra.Command{
 		Use:   "describe <id> <connector>",
 		Short: "Describe what a connector is bound with.",
 		Example: examples(
@@ -63,24 +62,16 @@ func newConnectorDescribe(s streams) *cobra.Command {
 			"rolebridge connector describe cspi-12345 lcc-123abc",
 		),
 		Args: exactly(2),
-		RunE: func(c *cobra.Command, args []string) error {
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			w, err := call(api.Connector(c.Context(), args[0], args[1]))
-			if err != nil {
-				return err
-			}
-			if out != human {
-				return out.document(s.out, w)
-			}
-			return object(s.out, connectorRows(w))
-		},
-	}
-	l.flags(c)
-	out.flag(c)
-	return c
+	}, func(a asked, args []string) error {
+		w, err := call(a.api.Connector(a.Context(), args[0], args[1]))
+		if err != nil {
+			return err
+		}
+		if a.out != human {
+			return a.out.document(s.out, w)
+		}
+		return object(s.out, connectorRows(w))
+	})
 }
 
 func connectorRows(w wire.Connector) []row {

@@ -51,7 +51,7 @@ them is refused.`,
 				}
 				all = append(all, explained{url, got})
 			}
-			shut, untrusted := shutGates(all)
+			untrusted, shut := shutGates(all)
 			if out != human {
 				if err := out.document(s.out, all); err != nil {
 					return err
@@ -82,8 +82,8 @@ them is refused.`,
 	return c
 }
 
-// shutGates is the exit code of explanations, and those integrations, each once, whose trust gate is shut.
-func shutGates(all []explained) (shut error, untrusted []creds.Explanation) {
+// shutGates are the integrations, each once, whose trust gate is shut, and the exit code of all explanations.
+func shutGates(all []explained) (untrusted []creds.Explanation, shut error) {
 	for _, one := range all {
 		for _, x := range one.Explanations {
 			if x.Answer != "ok" {
@@ -96,5 +96,5 @@ func shutGates(all []explained) (shut error, untrusted []creds.Explanation) {
 			}
 		}
 	}
-	return shut, untrusted
+	return untrusted, shut
 }

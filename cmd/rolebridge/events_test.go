@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,7 +43,7 @@ func TestATailShowsWhatHappenedAndResumes(t *testing.T) {
 	from := []string{"events", "tail", "--integration", i.ID, "-o", "json", "--limit"}
 	head, last := types(t, c.want(t, 0, append(from, "2", "--from-beginning")...).out)
 	rest, _ := types(t, c.want(t, 0, append(from, "4", "--last-event-id", last.ID)...).out)
-	if got := append(head, rest...); strings.Join(got, " ") != strings.Join(story, " ") {
+	if got := slices.Concat(head, rest); strings.Join(got, " ") != strings.Join(story, " ") {
 		t.Errorf("got  %q\nwant %q", got, story)
 	}
 	for _, since := range []string{"1d", "2h30m", "1970-01-01T00:00:00Z"} {

@@ -129,7 +129,7 @@ func report(c *cobra.Command, err error, to io.Writer) int {
 
 // apart takes errors apart that were joined.
 func apart(err error) []error {
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // not what it wraps: itself
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		return many.Unwrap()
 	}
 	return []error{err}

@@ -38,7 +38,7 @@ Asks first, unless forced.`,
 				remove: func(id string) error { return api.Delete(c.Context(), environment, id, force) },
 			}
 			if wait.on {
-				d.removed = func(id string) error { return wait.gone(c.Context(), s.err, api, id, asked) }
+				d.removed = func(id string) error { return wait.gone(c.Context(), s.err, api, id, oneAsk) }
 			}
 			return d.do(c.Context(), s)
 		},
@@ -54,7 +54,7 @@ type deletion struct {
 	word  string
 	force bool
 	ids   []string
-	// name is what a person knows the thing by; nothing is asked about one that does not exist.
+	// name is what a person knows the thing by; nothing is oneAsk about one that does not exist.
 	name   func(id string) (string, error)
 	remove func(id string) error
 	// removed waits until it is gone for good; nil does not wait.
@@ -104,7 +104,7 @@ func (s streams) sure(ctx context.Context, force bool, args []string) error {
 	}
 	yes, err := confirmed(ctx, s, fmt.Sprintf("Are you sure you want to delete %s?", strings.Join(args, ", ")))
 	if err == nil && !yes {
-		err = usagef("nothing was deleted; use --force to delete without being asked")
+		err = usagef("nothing was deleted; use --force to delete without being oneAsk")
 	}
 	return err
 }

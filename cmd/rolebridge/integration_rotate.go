@@ -105,7 +105,7 @@ func (w *turning) until(ctx context.Context, to io.Writer, api *client.Client, r
 	defer cancel()
 	began, said, version := r, "", int64(0)
 	for {
-		v, err := api.Validation(limited, r.Integration, version, asked)
+		v, err := api.Validation(limited, r.Integration, version, oneAsk)
 		if err == nil {
 			now, err = api.Rotation(limited, r.Integration)
 		}

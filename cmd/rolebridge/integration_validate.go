@@ -54,7 +54,7 @@ platform's role that are reserved for the draft. Exit code 7 means that it could
 			if dry {
 				return s.dryRun(c.Context(), out, api, args[0], config)
 			}
-			first := asked
+			first := oneAsk
 			if wait.on {
 				first = 0 // the wait tells what goes on
 			}
@@ -76,8 +76,8 @@ platform's role that are reserved for the draft. Exit code 7 means that it could
 	return c
 }
 
-// asked is how long one request waits for news.
-const asked = 20 * time.Second
+// oneAsk is how long one request waits for news.
+const oneAsk = 20 * time.Second
 
 // waiting is the wait for a proof of trust.
 type waiting struct {
@@ -103,7 +103,7 @@ func (w *waiting) until(ctx context.Context, to io.Writer, api *client.Client, v
 		if decided(v) {
 			return v, nil
 		}
-		after, err := api.Validation(limited, v.Integration, v.Version, asked)
+		after, err := api.Validation(limited, v.Integration, v.Version, oneAsk)
 		switch {
 		case ctx.Err() != nil:
 			return v, ctx.Err()

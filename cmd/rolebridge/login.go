@@ -187,6 +187,28 @@ func (l *login) both() (*client.Client, string, error) {
 	return api, p.Environment, err
 }
 
+// asked is what a verb that asks the API has when it runs.
+type asked struct {
+	*cobra.Command
+	api *client.Client
+	out format
+}
+
+// asking makes c a verb that asks the API and prints what it got.
+func asking(s streams, c *cobra.Command, run func(a asked, args []string) error) *cobra.Command {
+	l, out := login{streams: s}, format("")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		api, err := l.client()
+		if err != nil {
+			return err
+		}
+		return run(asked{c, api, out}, args)
+	}
+	l.flags(c)
+	out.flag(c)
+	return c
+}
+
 // examples lays out the examples of a verb: what it does, then the command.
 func examples(pairs ...string) string {
 	var b strings.Builder

@@ -22,7 +22,7 @@ func newManual(root *cobra.Command) *cobra.Command {
 		),
 		Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := os.MkdirAll(args[0], 0o755); err != nil {
+			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // manual pages are for everybody
 				return usage(err)
 			}
 			root.DisableAutoGenTag = true

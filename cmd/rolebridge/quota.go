@@ -32,54 +32,37 @@ func (s streams) showQuota(out format, o wire.Organization) error {
 }
 
 func newQuotaDescribe(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
-	c := &cobra.Command{
+	return asking(s, &cobra.Command{
 		Use: "describe", Short: "Describe the quota, and how much of it is used.",
 		Example: examples("Describe the organization's quota.", "rolebridge quota describe"),
 		Args:    exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error {
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			o, err := call(api.Organization(c.Context()))
-			if err != nil {
-				return err
-			}
-			return s.showQuota(out, o)
-		},
-	}
-	l.flags(c)
-	out.flag(c)
-	return c
+	}, func(a asked, _ []string) error {
+		o, err := call(a.api.Organization(a.Context()))
+		if err != nil {
+			return err
+		}
+		return s.showQuota(a.out, o)
+	})
 }
 
 func newQuotaUpdate(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
 	limit := 0
-	c := &cobra.Command{
+	c := asking(s, &cobra.Command{
 		Use: "update", Short: "Change the quota, as the platform's operator.",
 		Long: `Change the quota, as the platform's operator: it takes an API key of the platform itself. A quota below what is used deletes
 nothing, and lets nothing be created.`,
 		Example: examples("Let the organization have 500 provider integrations.", "rolebridge quota update --provider-integrations 500"),
 		Args:    exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error {
-			if !c.Flags().Changed("provider-integrations") {
-				return usagef("nothing to change: set --provider-integrations")
-			}
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			o, err := call(api.Configure(c.Context(), wire.OrganizationUpdate{IntegrationQuota: &limit}))
-			if err != nil {
-				return err
-			}
-			return s.showQuota(out, o)
-		},
-	}
+	}, func(a asked, _ []string) error {
+		if !a.Flags().Changed("provider-integrations") {
+			return usagef("nothing to change: set --provider-integrations")
+		}
+		o, err := call(a.api.Configure(a.Context(), wire.OrganizationUpdate{IntegrationQuota: &limit}))
+		if err != nil {
+			return err
+		}
+		return s.showQuota(a.out, o)
+	})
 	c.Flags().IntVar(&limit, "provider-integrations", 0, "Provider integrations allowed across all clouds.")
-	l.flags(c)
-	out.flag(c)
 	return c
 }

@@ -45,9 +45,13 @@ func reference(root *cobra.Command) string {
 	}
 	b.WriteString("\n## Variables\n\n| variable | stands in for |\n|---|---|\n")
 	for _, row := range [][2]string{
-		{envURL, "`--url`"}, {envKey + "`, `" + envSecret, "`--key-file`"}, {envEnvironment, "`--environment`"}, {envContext, "`--context`"},
+		{envURL, "`--url`"},
+		{envKey + "`, `" + envSecret, "`--key-file`"},
+		{envEnvironment, "`--environment`"},
+		{envContext, "`--context`"},
 		{envContexts, "the file of contexts, `rolebridge/config.yaml` in the user's folder of settings"},
-		{envOperations, "`--operations-url` of `credentials explain`"}, {envBrokers, "`--brokers`"},
+		{envOperations, "`--operations-url` of `credentials explain`"},
+		{envBrokers, "`--brokers`"},
 	} {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", row[0], row[1])
 	}

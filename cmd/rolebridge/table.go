@@ -103,7 +103,7 @@ func fit(screen int, heading []string, rows [][]string) ([]string, [][]string) {
 }
 
 // without leaves out columns, in their order here, until the table fits a screen of so many columns, and returns which.
-func without(screen int, heading []string, rows [][]string, columns ...string) (left []string, h []string, r [][]string) {
+func without(screen int, heading []string, rows [][]string, columns ...string) (left, h []string, r [][]string) {
 	for _, name := range columns {
 		at := slices.Index(heading, name)
 		if screen == 0 || at < 0 || total(widths(heading, rows)) <= screen {
