@@ -142,11 +142,7 @@ func (l *login) accounts(c *cobra.Command, of string) []string {
 
 // remember returns the contexts of the file.
 func (s streams) remember() []contexts.Context {
-	file, err := s.book()
-	if err != nil {
-		return nil
-	}
-	book, err := file.Read()
+	book, err := s.readBook()
 	if err != nil {
 		return nil
 	}

@@ -263,13 +263,9 @@ func newContextDelete(s streams) *cobra.Command {
 		Example: examples("Delete a context.", "rolebridge context delete prod"),
 		Args:    atLeast(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			file, err := s.book()
+			book, err := s.readBook()
 			if err != nil {
 				return err
-			}
-			book, err := file.Read()
-			if err != nil {
-				return usage(err)
 			}
 			for _, name := range args {
 				if _, ok := book.Find(name); !ok {
@@ -307,13 +303,9 @@ func newContextDescribe(s streams) *cobra.Command {
 		Example: examples("Describe the current context.", "rolebridge context describe"),
 		Args:    atMost(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			file, err := s.book()
+			b, err := s.readBook()
 			if err != nil {
 				return err
-			}
-			b, err := file.Read()
-			if err != nil {
-				return usage(err)
 			}
 			is, err := chosen(b, args)
 			if err != nil {
@@ -333,13 +325,9 @@ func newContextList(s streams) *cobra.Command {
 		Example: examples("List them; * marks the current one.", "rolebridge context list"),
 		Args:    exactly(0),
 		RunE: func(*cobra.Command, []string) error {
-			file, err := s.book()
+			b, err := s.readBook()
 			if err != nil {
 				return err
-			}
-			b, err := file.Read()
-			if err != nil {
-				return usage(err)
 			}
 			all, rows := []saved{}, [][]string{}
 			for _, c := range b.List() {

@@ -178,12 +178,9 @@ and what happened to one that is deleted.`,
 		),
 		Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, environment, err := l.both()
+			api, _, err := l.one(c, args[0])
 			if err != nil {
 				return err
-			}
-			if _, err := call(api.Read(c.Context(), environment, args[0])); err != nil {
-				return err // of another environment, or none
 			}
 			all, gap, err := api.History(c.Context(), args[0])
 			if err != nil {

@@ -13,11 +13,7 @@ func newIntegrationDescribe(s streams) *cobra.Command {
 		),
 		Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, environment, err := l.both()
-			if err != nil {
-				return err
-			}
-			i, err := call(api.Read(c.Context(), environment, args[0]))
+			api, i, err := l.one(c, args[0])
 			if err != nil {
 				return err
 			}

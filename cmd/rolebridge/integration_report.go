@@ -28,12 +28,9 @@ Nothing is proved anew; "validate" does that. Exit code 0 means that trust is va
 		),
 		Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, environment, err := l.both()
+			api, _, err := l.one(c, args[0])
 			if err != nil {
 				return err
-			}
-			if _, err := call(api.Read(c.Context(), environment, args[0])); err != nil {
-				return err // of another environment, or none
 			}
 			v, err := call(api.Validation(c.Context(), args[0], 0, 0))
 			if err != nil {

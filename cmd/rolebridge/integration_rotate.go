@@ -42,13 +42,9 @@ rotation took another way: it was aborted, or the edit was undone.`,
 			if abort && (status || wait.on) {
 				return usagef("--abort goes without --status and --wait")
 			}
-			api, environment, err := l.both()
+			api, i, err := l.one(c, args[0])
 			if err != nil {
 				return err
-			}
-			i, err := call(api.Read(c.Context(), environment, args[0]))
-			if err != nil {
-				return err // of another environment, or none
 			}
 			ask := api.Rotate
 			switch {

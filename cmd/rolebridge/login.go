@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rolebridge/rolebridge/api/client"
+	"github.com/rolebridge/rolebridge/api/wire"
 	"github.com/rolebridge/rolebridge/cmd/rolebridge/contexts"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
@@ -124,6 +125,16 @@ func (s streams) book() (contexts.File, error) {
 	return f, nil
 }
 
+// readBook returns all contexts.
+func (s streams) readBook() (*contexts.Book, error) {
+	file, err := s.book()
+	if err != nil {
+		return nil, err
+	}
+	b, err := file.Read()
+	return b, usage(err)
+}
+
 // readKey reads KEY:SECRET.
 func readKey(path string) (string, secret.Text, error) {
 	both, err := secret.Read(path)
@@ -185,6 +196,16 @@ func (l *login) both() (*client.Client, string, error) {
 		_, err = l.within()
 	}
 	return api, p.Environment, err
+}
+
+// one returns an integration of the environment; one of another is not found.
+func (l *login) one(c *cobra.Command, id string) (*client.Client, wire.Integration, error) {
+	api, environment, err := l.both()
+	if err != nil {
+		return nil, wire.Integration{}, err
+	}
+	i, err := call(api.Read(c.Context(), environment, id))
+	return api, i, err
 }
 
 // asked is what a verb that asks the API has when it runs.
