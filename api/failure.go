@@ -140,14 +140,14 @@ func failed(err error) *failure {
 	return &failure{code: integration.CodeInternal}
 }
 
-// retryAfter is how many seconds a client waits before it asks an unavailable service again.
+// retryAfter is how many seconds a client waits before it asks an unavailable service again, or a cloud that has had too much.
 const retryAfter = 2
 
 // write answers request id with f.
 func (f *failure) write(w http.ResponseWriter, id string) {
 	status := f.answer()
 	maps.Copy(w.Header(), f.header)
-	if status == http.StatusServiceUnavailable {
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	if f.location != "" {

@@ -20,7 +20,11 @@ func (s *Server) readRotation(c *call) (answer, error) {
 
 // rotate begins to replace the external ID.
 func (s *Server) rotate(c *call) (answer, error) {
-	return s.turn(c, integration.RotateExternalID{Integration: integration.ID(c.PathValue("id"))}, http.StatusCreated)
+	a, err := s.turn(c, integration.RotateExternalID{Integration: integration.ID(c.PathValue("id"))}, http.StatusCreated)
+	if err == nil {
+		a.location = s.link(c.Request, c.URL.EscapedPath())
+	}
+	return a, err
 }
 
 // abortRotation drops the next external ID, while it is not in use.

@@ -18,6 +18,7 @@ type stream struct {
 	document *openapi3.T
 	status   int
 	rest     []byte // of an event whose end did not come yet
+	refused  []byte // what is said instead of a stream
 }
 
 // Unwrap lets a ResponseController flush.
@@ -27,6 +28,11 @@ func (s *stream) WriteHeader(status int) {
 	s.status = status
 	if kind := s.Header().Get("Content-Type"); status == http.StatusOK && kind != "text/event-stream" {
 		s.t.Errorf("a watch has the content type %q", kind)
+	}
+	if status == http.StatusOK {
+		if err := complete(s.document.Paths.Value("/rolebridge/v1/watch").Get, status, s.Header(), nil); err != nil {
+			s.t.Errorf("a watch begins as openapi.yaml does not say: %v", err)
+		}
 	}
 	s.ResponseWriter.WriteHeader(status)
 }
@@ -42,6 +48,9 @@ func (s *stream) Write(p []byte) (int, error) {
 			s.rest = rest
 			s.compare(string(one))
 		}
+	}
+	if s.status >= http.StatusBadRequest {
+		s.refused = append(s.refused, p...)
 	}
 	return s.ResponseWriter.Write(p)
 }
