@@ -197,6 +197,7 @@ func TestAWatchBeginsAtATimeThatIsNamed(t *testing.T) {
 		t.Errorf("got %+v; want what comes next", got)
 	}
 	request(t, s, apitest.Admin, http.MethodGet, watched+"?since=yesterday", "").refused(t, http.StatusBadRequest, "invalid_parameter")
+	request(t, s, apitest.Admin, http.MethodGet, watched+"?since=yesterday", "", "Last-Event-ID", "0").refused(t, http.StatusBadRequest, "invalid_parameter")
 }
 
 func TestAWatchTellsEachWhatTheyMayReadAndWanted(t *testing.T) {

@@ -52,32 +52,40 @@ func (s *streams) end(o integration.OrganizationID) {
 	}
 }
 
+// begin is where a watch begins. What it names is looked at even when something else goes before it.
+func (s *Server) begin(c *call) (from int64, err error) {
+	last, text := c.Header.Get("Last-Event-Id"), c.URL.Query().Get("since")
+	seen, ok := readPlace(last)
+	if last != "" && !ok {
+		return 0, failParameter("Last-Event-ID", "want the id of an event")
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if text != "" && err != nil {
+		return 0, failParameter("since", "want a time as in 2026-01-02T15:04:05Z")
+	}
+	if from, err = s.events.End(c.Organization); err == nil && last == "" && text != "" {
+		ctx, cancel := context.WithTimeout(c.Context(), lookedFor)
+		defer cancel()
+		from, err = s.events.Since(ctx, c.Organization, at)
+	}
+	switch {
+	case err != nil:
+		return 0, away()
+	case last != "":
+		return seen + 1, nil
+	}
+	return from, nil
+}
+
 // watch streams the events of integrations that the caller may read, as they come: server-sent events, whose id is the
 // place to resume at with Last-Event-ID. Without one the stream begins at a time that is named, else now.
 func (s *Server) watch(c *call) (answer, error) {
 	if s.events == nil {
 		return answer{}, noEvents()
 	}
-	from, err := s.events.End(c.Organization)
+	from, err := s.begin(c)
 	if err != nil {
-		return answer{}, away()
-	}
-	if last := c.Header.Get("Last-Event-Id"); last != "" {
-		seen, ok := readPlace(last)
-		if !ok {
-			return answer{}, failParameter("Last-Event-ID", "want the id of an event")
-		}
-		from = seen + 1
-	} else if text := c.URL.Query().Get("since"); text != "" {
-		at, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			return answer{}, failParameter("since", "want a time as in 2026-01-02T15:04:05Z")
-		}
-		ctx, cancel := context.WithTimeout(c.Context(), lookedFor)
-		defer cancel()
-		if from, err = s.events.Since(ctx, c.Organization, at); err != nil {
-			return answer{}, away()
-		}
+		return answer{}, err
 	}
 	if c.Method == http.MethodHead {
 		return answer{status: http.StatusOK}, nil
