@@ -25,6 +25,10 @@ type Config struct {
 	// Rate is how many requests a second each key may make in the long run, Burst how many at once.
 	Rate  float64 `koanf:"rate"`
 	Burst int     `koanf:"burst"`
+	// FailedAttempts is how many failed logins a second of one source are answered with 401, FailedBurst how many at once; of
+	// more each is a 429. What is right is answered always.
+	FailedAttempts float64 `koanf:"failed_attempts"`
+	FailedBurst    int     `koanf:"failed_burst"`
 	// Accounts are the platform's own at AWS, of which no role can be a customer's.
 	Accounts []string `koanf:"-"`
 }
@@ -35,7 +39,7 @@ func Defaults() Config {
 	return Config{
 		Authority:    "rolebridge",
 		AnswerWithin: 10 * time.Second, MappedWithin: 5 * time.Second, ProvedWithin: 20 * time.Second,
-		Rate: 50, Burst: 200,
+		Rate: 50, Burst: 200, FailedAttempts: 1, FailedBurst: 30,
 	}
 }
 
@@ -72,6 +76,12 @@ func (c Config) Validate() error {
 	}
 	if c.Burst < 1 || c.Burst > 1e6 {
 		fault("burst", c.Burst, "1 to 1000000")
+	}
+	if !(c.FailedAttempts > 0 && c.FailedAttempts <= 1e6) {
+		fault("failed_attempts", c.FailedAttempts, "more than 0 and at most 1000000 per second")
+	}
+	if c.FailedBurst < 1 || c.FailedBurst > 1e6 {
+		fault("failed_burst", c.FailedBurst, "1 to 1000000")
 	}
 	return errors.Join(faults...)
 }

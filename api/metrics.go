@@ -19,6 +19,7 @@ const (
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	limited  prometheus.Counter
 }
 
 // newMetrics registers the metrics, every combination of labels at 0.
@@ -35,7 +36,10 @@ func newMetrics(reg prometheus.Registerer, routes []string) *metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"route"}),
 	}
-	reg.MustRegister(m.requests, m.duration)
+	m.limited = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "rolebridge_api_limited_logins_total", Help: "Failed logins of sources with too many of them.",
+	})
+	reg.MustRegister(m.requests, m.duration, m.limited)
 	codes := append(integration.Codes(), slices.Collect(maps.Keys(own))...)
 	for _, route := range append(slices.Clone(routes), unknownRoute) {
 		m.duration.WithLabelValues(route)

@@ -36,6 +36,9 @@ type Server struct {
 	events   Events        // nil: no events
 	streams  streams
 	dryRuns  *limiter // by organization
+	attempts *listen.Attempts
+	sources  Sources
+	trail    Trail
 }
 
 // Option changes a [Server].
@@ -61,6 +64,7 @@ func New(c Config, replica Replica, commands Commands, keys Keyring, reg prometh
 	}
 	s := &Server{
 		config: c, replica: replica, commands: commands, keys: keys, log: log, limiter: limiter, bodies: bodies, dryRuns: dryRuns,
+		attempts: listen.NewAttempts(c.FailedAttempts, c.FailedBurst), sources: listen.Sources{}, trail: noTrail{},
 		streams: streams{of: map[integration.OrganizationID]int{}},
 	}
 	for _, option := range options {
@@ -250,17 +254,26 @@ func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id str
 	}
 	who, refused := s.authenticate(r)
 	if refused != nil {
-		return answer{}, refused
+		return answer{}, s.refusedLogin(r, refused)
 	}
 	if refused := s.limiter.take(who.Key, w.Header(), time.Now()); refused != nil {
 		return answer{}, refused
 	}
-	o, ok := s.replica.Organization(who.Organization)
-	if !ok || !o.Knows(who.Principal) {
-		return answer{}, fail(integration.CodeDenied, "%s has no role in the organization", who.Principal)
+	c := &call{Request: r, caller: who, id: id}
+	a, err := s.asked(c, w, do)
+	s.noteChange(rt, c, a, err)
+	return a, err
+}
+
+// asked answers a caller who is known.
+func (s *Server) asked(c *call, w http.ResponseWriter, do endpoint) (answer, error) {
+	o, ok := s.replica.Organization(c.Organization)
+	if !ok || !o.Knows(c.Principal) {
+		return answer{}, fail(integration.CodeDenied, "%s has no role in the organization", c.Principal)
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	return do(&call{Request: r, caller: who, id: id, organization: o})
+	c.organization = o
+	c.Body = http.MaxBytesReader(w, c.Body, maxBody)
+	return do(c)
 }
 
 // find returns the endpoint for a method. HEAD is a GET whose body net/http leaves out.

@@ -101,6 +101,8 @@ var benchmarks = []benchmark{
 	{"validations", validations},
 	{"strangers", strangersWithTokens},
 	{"strangers-oidc", strangersWithIssuersTokens},
+	{"strangers-api", foreignIntegrations},
+	{"strangers-api-keys", unknownKeys},
 }
 
 // longest bounds the whole run, servers and all.

@@ -144,11 +144,16 @@ func refusals(ctx context.Context, who func(*door) []stranger) (r Result, err er
 	if err := d.warm(ctx); err != nil {
 		return r, err
 	}
+	return compared(kinds, func(k stranger) (float64, error) { return d.refuse(ctx, k) })
+}
+
+// compared has each kind refused in turns.
+func compared(kinds []stranger, refuse func(stranger) (float64, error)) (r Result, err error) {
 	times := make([][]float64, len(kinds))
 	for round := range strangerRounds + 20 {
 		for n := range kinds {
 			n = (n + round) % len(kinds)
-			took, err := d.refuse(ctx, kinds[n])
+			took, err := refuse(kinds[n])
 			if err != nil {
 				return r, err
 			}
@@ -199,15 +204,19 @@ func (s stranger) request(ctx context.Context) *http.Request {
 
 // refuse returns the time of one refusal, in microseconds.
 func (d *door) refuse(ctx context.Context, s stranger) (float64, error) {
-	request, h := s.request(ctx), d.broker.Handler()
+	return timedRefusal(d.broker.Handler(), s.request(ctx), s.kind, http.StatusUnauthorized)
+}
+
+// timedRefusal returns the time of one answer, in microseconds; all must have the code.
+func timedRefusal(h http.Handler, request *http.Request, kind string, code int) (float64, error) {
 	w := &status{discard: discard{http.Header{}}}
 	begin := time.Now()
 	for range strangerRequests {
 		h.ServeHTTP(w, request)
 	}
 	took := time.Since(begin)
-	if w.code != http.StatusUnauthorized {
-		return 0, fmt.Errorf("%s: answered %d", s.kind, w.code)
+	if w.code != code {
+		return 0, fmt.Errorf("%s: answered %d", kind, w.code)
 	}
 	return float64(took.Nanoseconds()) / 1000 / strangerRequests, nil
 }

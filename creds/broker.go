@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,7 +49,7 @@ type Broker struct {
 	tokens       Tokens
 	certificates Certificates
 	sources      Sources
-	attempts     *attempts
+	attempts     *listen.Attempts
 	uselessTold  rate.Sometimes
 	tracer       *telemetry.Tracer
 }
@@ -83,6 +84,14 @@ func OnRefused(f func(integration.OrganizationID, integration.ID)) Option {
 	return func(o *options) { o.onRefused = f }
 }
 
+// Sources says where requests come from; [listen.Sources] does.
+type Sources interface {
+	Of(r *http.Request) listen.Source
+}
+
+// WithSources says where requests come from; the default is the peer.
+func WithSources(s Sources) Option { return func(o *options) { o.sources = s } }
+
 // New returns a broker and starts nothing. Errors: a config that is not valid, metrics that are registered already.
 func New(cfg Config, bindings Bindings, store Store, c Cloud, with ...Option) (*Broker, error) {
 	o := options{
@@ -97,7 +106,7 @@ func New(cfg Config, bindings Bindings, store Store, c Cloud, with ...Option) (*
 	}
 	b := &Broker{
 		cfg: cfg, bindings: bindings, store: store, plans: newPlans(), log: o.log, onRefused: o.onRefused, trail: o.trail,
-		tokens: o.tokens, certificates: o.certificates, sources: o.sources, attempts: newAttempts(cfg),
+		tokens: o.tokens, certificates: o.certificates, sources: o.sources, attempts: listen.NewAttempts(cfg.FailedAttempts, cfg.FailedBurst),
 		uselessTold: rate.Sometimes{First: 1, Interval: time.Minute},
 		turns:       newTurns(cfg.Calls), lone: rate.NewLimiter(rate.Limit(cfg.Lone), max(1, int(cfg.Lone))),
 		book: &book{

@@ -195,7 +195,7 @@ func (b *Broker) unauthenticated(w http.ResponseWriter, r *http.Request) {
 	from := b.sources.Of(r)
 	ctx := r.Context()
 	over := func() { b.log.WarnContext(ctx, "too many failed attempts", "source", from.String()) }
-	if !b.attempts.failed(from, time.Now(), over) {
+	if !b.attempts.Failed(from, time.Now(), over) {
 		answer(w, http.StatusUnauthorized, unauthenticated)
 		return
 	}

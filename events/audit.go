@@ -14,7 +14,8 @@ import (
 // SourceBroker is the source of audit records, as a CloudEvents attribute; a replica's name may follow.
 const SourceBroker = "/rolebridge/broker"
 
-// Audit is one record of the audit topic: who got which credential, and who got none. It never holds a secret.
+// Audit is one record of the audit topic: who got which credential and who got none, who failed to log in at the api, and
+// who asked it for which change. It never holds a secret.
 type Audit struct {
 	// Organization and Integration are empty when a credential was presented that nobody knows.
 	Organization integration.OrganizationID
@@ -30,7 +31,9 @@ type Note interface {
 }
 
 // Notes lists one zero value of every kind of [Note].
-func Notes() []Note { return []Note{CredentialsIssued{}, CredentialsRefused{}, AuditDropped{}} }
+func Notes() []Note {
+	return []Note{CredentialsIssued{}, CredentialsRefused{}, LoginRefused{}, ChangeAsked{}, AuditDropped{}}
+}
 
 // CredentialsIssued says that a connector was given a session by this replica for the first time; reading it again until
 // it is renewed adds nothing. The session's name is what the customer finds in the cloud's own audit log.
@@ -57,6 +60,37 @@ type CredentialsRefused struct {
 	Since time.Time `json:"since"`
 }
 
+// LoginRefused says that somebody showed the api credentials that prove nobody. Equal ones that follow each other closely are
+// one record. The organization is that of the key, if there is such a key.
+type LoginRefused struct {
+	// Source is the network that the request came from.
+	Source string `json:"source"`
+	// Way is key or token.
+	Way string `json:"way"`
+	// Key is the id that was shown, if some account has a key of that id; what nobody has may be a secret.
+	Key   string           `json:"key,omitempty"`
+	Code  integration.Code `json:"code"`
+	Count int64            `json:"count"`
+	Since time.Time        `json:"since"`
+}
+
+// ChangeAsked says who asked the api for something else than to read, and the answer. Bodies are not kept: they may hold
+// secrets.
+type ChangeAsked struct {
+	Principal integration.Principal `json:"principal"`
+	// Credential is what proved the principal: an API key's id, or the account's token.
+	Credential string `json:"credential"`
+	Method     string `json:"method"`
+	Route      string `json:"route"`
+	// Resource is the id in the path, or of what was made.
+	Resource string `json:"resource,omitempty"`
+	Status   int    `json:"status"`
+	// Code is ok, or why not.
+	Code    string `json:"code"`
+	Request string `json:"request_id"`
+	Command string `json:"command_id,omitempty"`
+}
+
 // AuditDropped says that the trail has a gap: so many notes of this replica could not be written.
 type AuditDropped struct {
 	Count int64     `json:"count"`
@@ -70,9 +104,24 @@ func (CredentialsIssued) Type() string { return "credentials.issued" }
 func (CredentialsRefused) Type() string { return "credentials.refused" }
 
 // Type implements [Note].
+func (LoginRefused) Type() string { return "login.refused" }
+
+// Type implements [Note].
+func (ChangeAsked) Type() string { return "change.asked" }
+
+// Type implements [Note].
 func (AuditDropped) Type() string { return "audit.dropped" }
 
-// AuditRecord writes an audit record. source is [SourceBroker], or a path below it.
+// AuditSource is the source of a note, by the role that makes it.
+func AuditSource(n Note) string {
+	switch n.(type) {
+	case LoginRefused, ChangeAsked:
+		return SourceAPI
+	}
+	return SourceBroker
+}
+
+// AuditRecord writes an audit record. source is that of [AuditSource], or a path below it.
 func (c *Codec) AuditRecord(source string, a Audit) (*kgo.Record, error) {
 	e := event.New()
 	e.SetSource(source)

@@ -110,6 +110,11 @@ var (
 	notes = []events.Note{
 		events.CredentialsIssued{Environment: "env-1", Connector: "lcc-1", SessionName: "lcc-1@cspi-00001", ExpiresAt: noon, Level: "store", Epoch: 2},
 		events.CredentialsRefused{Environment: "env-1", Connector: "lcc-1", Code: integration.CodeDenied, Message: "m", Count: 3, Since: noon},
+		events.LoginRefused{Source: "192.0.2.1", Way: "key", Key: "ADMIN1", Code: integration.CodeUnauthenticated, Count: 3, Since: noon},
+		events.ChangeAsked{
+			Principal: "u-admin", Credential: "key ADMIN1", Method: "DELETE", Route: "/pim/v2/integrations/{id}", Resource: "cspi-00001",
+			Status: 204, Code: "ok", Request: "r-1", Command: "c-1",
+		},
 		events.AuditDropped{Count: 5, Since: noon},
 	}
 )

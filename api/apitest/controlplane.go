@@ -41,6 +41,7 @@ type ControlPlane struct {
 	forgot  int // events of the log that are gone
 	prover  dryrun.Prover
 	tokens  api.Tokens
+	trail   api.Trail
 	ahead   time.Duration // of the clock by which is decided
 }
 
@@ -141,10 +142,16 @@ func (c *ControlPlane) DryRuns(p dryrun.Prover) { c.prover = p }
 // Tokens says who verifies bearer tokens on sites that are started from now on. Without it none is taken.
 func (c *ControlPlane) Tokens(v api.Tokens) { c.tokens = v }
 
+// Trail says who is told of failed logins and changes on sites that are started from now on. Without it nobody is.
+func (c *ControlPlane) Trail(trail api.Trail) { c.trail = trail }
+
 func (c *ControlPlane) options() (all []api.Option) {
 	all = append(all, api.WithEvents(c.Events()))
 	if c.prover != nil {
 		all = append(all, api.WithDryRuns(c.prover))
+	}
+	if c.trail != nil {
+		all = append(all, api.WithTrail(c.trail))
 	}
 	if c.tokens != nil {
 		all = append(all, api.WithTokens(c.tokens))

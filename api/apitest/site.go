@@ -78,6 +78,7 @@ func Over(t testing.TB, c *ControlPlane, replica api.Replica, changes ...func(*a
 	}
 	config := api.Defaults()
 	config.Rate, config.Burst, config.Accounts = 10_000, 10_000, []string{PlatformAccount}
+	config.FailedBurst = 10_000
 	for _, change := range changes {
 		change(&config)
 	}

@@ -17,6 +17,27 @@ type refusal struct {
 	message      string
 }
 
+// login is what makes two failed logins equal.
+type login struct {
+	organization     integration.OrganizationID
+	source, way, key string
+	code             integration.Code
+}
+
+// foldLogin counts a failed login in the present window.
+func (t *Trail) foldLogin(ctx context.Context, a events.Audit, r events.LoginRefused) {
+	key := login{a.Organization, r.Source, r.Way, r.Key, r.Code}
+	if have, ok := t.logins[key]; ok {
+		have.Count++
+		return
+	}
+	if len(t.logins) >= maxRefusals {
+		t.endRefusals(ctx)
+	}
+	r.Count, r.Since = 1, a.Time
+	t.logins[key] = &r
+}
+
 // maxRefusals bounds the different refusals of one window; a window with more ends early.
 const maxRefusals = 10_000
 
@@ -41,4 +62,8 @@ func (t *Trail) endRefusals(ctx context.Context) {
 		t.write(ctx, events.Audit{Organization: key.organization, Integration: key.integration, Time: now, Note: *r}, r.Count)
 	}
 	clear(t.refusals)
+	for key, r := range t.logins {
+		t.write(ctx, events.Audit{Organization: key.organization, Time: now, Note: *r}, r.Count)
+	}
+	clear(t.logins)
 }

@@ -1,4 +1,5 @@
-// Package audit keeps the trail of credentials: who was given which session, and who was given none.
+// Package audit keeps the trail: who was given which session and who was given none, and what the api notes beside that, of
+// failed logins and changes.
 //
 // It is not a log of reads: a session that is read again is in the trail already, and equal refusals within a window are
 // one record that counts them. Nor is it part of an answer. A broker that cannot write goes on answering, and the trail
@@ -64,7 +65,6 @@ func (c Config) ProducerOptions() []kgo.Opt {
 // Trail takes notes. Safe for concurrent use; [Trail.Run] owns all but the queue.
 type Trail struct {
 	cfg     Config
-	source  string
 	client  *kgo.Client
 	codec   *events.Codec
 	log     *slog.Logger
@@ -73,6 +73,15 @@ type Trail struct {
 	metrics *metrics
 
 	refusals map[refusal]*events.CredentialsRefused // of the present window; Run's
+	logins   map[login]*events.LoginRefused         // so are these
+}
+
+// source is who writes a note.
+func (t *Trail) source(n events.Note) string {
+	if t.cfg.Replica == "" {
+		return events.AuditSource(n)
+	}
+	return events.AuditSource(n) + "/" + t.cfg.Replica
 }
 
 // New returns a trail that writes through client, which was made with [Config.ProducerOptions] and stays the caller's to
@@ -82,11 +91,8 @@ func New(cfg Config, client *kgo.Client, codec *events.Codec, log *slog.Logger, 
 		return nil, err
 	}
 	t := &Trail{
-		cfg: cfg, source: events.SourceBroker, client: client, codec: codec, log: log,
-		queue: make(chan events.Audit, cfg.Queue), refusals: map[refusal]*events.CredentialsRefused{},
-	}
-	if cfg.Replica != "" {
-		t.source += "/" + cfg.Replica
+		cfg: cfg, client: client, codec: codec, log: log,
+		queue: make(chan events.Audit, cfg.Queue), refusals: map[refusal]*events.CredentialsRefused{}, logins: map[login]*events.LoginRefused{},
 	}
 	var err error
 	t.metrics, err = newMetrics(reg, func() int64 { return int64(len(t.queue)) + client.BufferedProduceRecords() })
@@ -144,16 +150,19 @@ func (t *Trail) drain(ctx context.Context) {
 
 // take writes a note, or folds it into the window when it is a refusal.
 func (t *Trail) take(ctx context.Context, a events.Audit) {
-	if r, ok := a.Note.(events.CredentialsRefused); ok {
-		t.fold(ctx, a, r)
-		return
+	switch note := a.Note.(type) {
+	case events.CredentialsRefused:
+		t.fold(ctx, a, note)
+	case events.LoginRefused:
+		t.foldLogin(ctx, a, note)
+	default:
+		t.write(ctx, a, 1)
 	}
-	t.write(ctx, a, 1)
 }
 
 // write hands a record that stands for n notes to the client.
 func (t *Trail) write(ctx context.Context, a events.Audit, n int64) {
-	record, err := t.codec.AuditRecord(t.source, a)
+	record, err := t.codec.AuditRecord(t.source(a.Note), a)
 	if err != nil {
 		t.log.ErrorContext(ctx, "an audit record cannot be written", "type", a.Note.Type(), "error", err)
 		t.lose(n, a.Time)
@@ -178,7 +187,8 @@ func (t *Trail) endWindow(ctx context.Context, now time.Time) {
 
 // tell writes that n notes are lost.
 func (t *Trail) tell(ctx context.Context, n int64, since, now time.Time) {
-	record, err := t.codec.AuditRecord(t.source, events.Audit{Time: now, Note: events.AuditDropped{Count: n, Since: since}})
+	note := events.AuditDropped{Count: n, Since: since}
+	record, err := t.codec.AuditRecord(t.source(note), events.Audit{Time: now, Note: note})
 	if err != nil {
 		t.log.ErrorContext(ctx, "the gap in the audit trail cannot be written", "error", err)
 		return

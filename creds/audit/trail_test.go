@@ -94,7 +94,7 @@ func (s *site) next(enough func(events.Audit) bool) {
 		}
 		for _, r := range fetches.Records() {
 			a, source, err := s.codec.Audit(r)
-			if err != nil || source != events.SourceBroker+"/b-1" {
+			if err != nil || source != events.AuditSource(a.Note)+"/b-1" {
 				s.t.Fatalf("%s wrote %s, %v", source, r.Value, err)
 			}
 			all = append(all, a)
@@ -146,6 +146,9 @@ func TestEachSessionIsOneRecordAndEqualRefusalsAreCounted(t *testing.T) {
 	}
 	s.trail.Note(refused("lcc-2"))
 	s.trail.Note(events.Audit{Time: time.Now(), Note: events.CredentialsRefused{Code: integration.CodeUnauthenticated, Message: "m"}})
+	for range 500 {
+		s.trail.Note(events.Audit{Time: time.Now(), Note: events.LoginRefused{Source: "192.0.2.1", Way: "key", Code: integration.CodeUnauthenticated}})
+	}
 	s.stop() // what is left is written at the end
 	counts := map[string]int64{}
 	records := 0
@@ -160,14 +163,17 @@ func TestEachSessionIsOneRecordAndEqualRefusalsAreCounted(t *testing.T) {
 				t.Errorf("counted since %v, until %v", n.Since, a.Time)
 			}
 		}
-		return records == 4
+		if n, ok := a.Note.(events.LoginRefused); ok {
+			counts["login of "+n.Source] += n.Count
+		}
+		return records == 5
 	})
-	want := map[string]int64{"issued lcc-1": 1, "org-1 lcc-1": 1000, "org-1 lcc-2": 1, " ": 1}
+	want := map[string]int64{"issued lcc-1": 1, "org-1 lcc-1": 1000, "org-1 lcc-2": 1, " ": 1, "login of 192.0.2.1": 500}
 	if fmt.Sprint(counts) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", counts, want)
 	}
-	if n := s.count("written"); n != 1003 {
-		t.Errorf("%v notes count as written, want 1003", n)
+	if n := s.count("written"); n != 1503 {
+		t.Errorf("%v notes count as written, want 1503", n)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rolebridge/rolebridge/cloud/aws"
+	"github.com/rolebridge/rolebridge/creds/audit"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/dryrun"
 	"github.com/rolebridge/rolebridge/internal/listen"
@@ -29,6 +30,7 @@ type App struct {
 	kafka  []kgo.Opt
 	codec  *events.Codec
 	prover dryrun.Prover // of the trust worker in this process
+	audit  *audit.Trail  // of the broker and the api in this process; see trail
 	// observe counts calls to AWS of all parts.
 	observe aws.Observer
 

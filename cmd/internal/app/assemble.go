@@ -152,7 +152,11 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 	}
 	a.closers = append(a.closers, feed.Close)
 	a.work("events", feed.Run)
-	options := []api.Option{api.WithTokens(tokens), api.WithEvents(feed)}
+	trail, err := a.trail()
+	if err != nil {
+		return err
+	}
+	options := []api.Option{api.WithTokens(tokens), api.WithEvents(feed), api.WithTrail(trail)}
 	if prover, err := a.dryRuns(); err != nil {
 		return err
 	} else if prover != nil {
@@ -162,11 +166,11 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 	if err != nil {
 		return err
 	}
-	server, err := api.New(c, table, api.NewProducer(cl, codec, a.log), keys, a.reg, a.log, options...)
+	l, err := a.listen(ctx, "api", a.config.API.Settings)
 	if err != nil {
 		return err
 	}
-	l, err := a.listen(ctx, "api", a.config.API.Settings)
+	server, err := api.New(c, table, api.NewProducer(cl, codec, a.log), keys, a.reg, a.log, append(options, api.WithSources(l.Sources()))...)
 	if err != nil {
 		return err
 	}
@@ -258,8 +262,11 @@ func (a *App) bundles() (*identity.Bundles, error) {
 	return bundles, nil
 }
 
-// trail is where the broker notes who was given what.
+// trail is where the broker notes who was given what, and the api who asked for what: one for both.
 func (a *App) trail() (*audit.Trail, error) {
+	if a.audit != nil {
+		return a.audit, nil
+	}
 	cl, err := kgo.NewClient(append(slices.Clone(a.kafka), a.config.Audit.ProducerOptions()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
@@ -270,6 +277,7 @@ func (a *App) trail() (*audit.Trail, error) {
 		return nil, err
 	}
 	a.work("audit", trail.Run)
+	a.audit = trail
 	return trail, nil
 }
 

@@ -244,7 +244,7 @@ func (c Config) Validate(roles []Role) error {
 		faults = append(faults, fmt.Errorf("stop_within: %v: want 1s to 5m", c.StopWithin))
 	}
 	if plays(API) {
-		faults = append(faults, c.API.Config.Validate(), c.API.Settings.Validate("api"), c.API.OIDC.Validate("api"))
+		faults = append(faults, c.API.Config.Validate(), c.API.Settings.Validate("api"), c.API.OIDC.Validate("api"), c.Audit.Validate())
 	}
 	if plays(Lifecycle) {
 		lc := c.Lifecycle
@@ -271,7 +271,10 @@ func (c Config) Validate(roles []Role) error {
 		faults = append(faults, errors.New("dry_run.token_file: empty: want a file with the text that api and trust worker both know"))
 	}
 	if plays(Broker) {
-		faults = append(faults, c.Broker.Config.Validate(), c.Broker.Settings.Validate("broker"), c.Broker.OIDC.Validate("broker"), c.Audit.Validate())
+		faults = append(faults, c.Broker.Config.Validate(), c.Broker.Settings.Validate("broker"), c.Broker.OIDC.Validate("broker"))
+		if !plays(API) { // which has looked at it
+			faults = append(faults, c.Audit.Validate())
+		}
 		if len(c.Broker.SPIFFE) > 0 && c.Broker.TLS.CertFile == "" {
 			faults = append(faults, errors.New("broker.spiffe: without broker.tls: want a certificate for the listener: clients show theirs over TLS only"))
 		}

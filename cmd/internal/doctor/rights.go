@@ -46,7 +46,7 @@ type uses struct{ read, write []string }
 func needs(role app.Role, t events.Topics) uses {
 	switch role {
 	case app.API:
-		return uses{read: []string{t.State(), t.Events()}, write: []string{t.Commands()}}
+		return uses{read: []string{t.State(), t.Events()}, write: []string{t.Commands(), t.Audit()}}
 	case app.Lifecycle:
 		return uses{
 			read:  []string{t.Commands(), t.Results(), t.State()},

@@ -1,0 +1,113 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rolebridge/rolebridge/api"
+	"github.com/rolebridge/rolebridge/api/apitest"
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
+)
+
+// notes is a trail in memory.
+type notes struct {
+	mu  sync.Mutex
+	all []events.Audit
+}
+
+func (n *notes) Note(a events.Audit) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.all = append(n.all, a)
+}
+
+func (n *notes) taken() []events.Audit {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := n.all
+	n.all = nil
+	return all
+}
+
+func TestASourceThatFailsOftenIsSlowedAndWhatIsRightIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t, func(c *api.Config) { c.FailedAttempts, c.FailedBurst = 1e-6, 3 })
+	list := "/pim/v2/integrations" + inEnv
+	statuses := map[int]int{}
+	for n := range 6 {
+		got := by(t, s, fmt.Sprint("NOBODY", n), apitest.Secret, http.MethodGet, list)
+		statuses[got.status]++
+		if got.status == http.StatusTooManyRequests && got.header.Get("Retry-After") != "1" {
+			t.Errorf("got %v, want Retry-After: 1", got.header)
+		}
+	}
+	if statuses[http.StatusUnauthorized] != 3 || statuses[http.StatusTooManyRequests] != 3 {
+		t.Errorf("got %v, want three of each", statuses)
+	}
+	by(t, s, apitest.Admin, "wrong", http.MethodGet, list).refused(t, http.StatusTooManyRequests, integration.CodeThrottled)
+	if got := by(t, s, apitest.Admin, apitest.Secret, http.MethodGet, list); got.status != http.StatusOK {
+		t.Errorf("the right secret from that source: got %d", got.status)
+	}
+	if n := strings.Count(s.Log(), "too many failed attempts"); n != 1 {
+		t.Errorf("it is logged %d times, want once", n)
+	}
+}
+
+func TestWhoFailsToLogInAndWhoChangesSomethingIsNoted(t *testing.T) {
+	t.Parallel()
+	c, trail := apitest.New(t), &notes{}
+	c.Trail(trail)
+	s := apitest.Over(t, c, c)
+	list := "/pim/v2/integrations" + inEnv
+
+	by(t, s, apitest.Admin, "a wrong secret", http.MethodGet, list)
+	by(t, s, "a secret in the wrong field", apitest.Admin, http.MethodGet, list)
+	got := trail.taken()
+	want := []events.LoginRefused{
+		{Source: "127.0.0.1", Way: "key", Key: apitest.Admin, Code: integration.CodeUnauthenticated, Count: 1},
+		{Source: "127.0.0.1", Way: "key", Code: integration.CodeUnauthenticated, Count: 1},
+	}
+	for n, a := range got {
+		note, ok := a.Note.(events.LoginRefused)
+		note.Since = want[min(n, 1)].Since
+		if !ok || n >= len(want) || note != want[n] {
+			t.Errorf("failed login %d: got %+v, want %+v", n, a.Note, want)
+		}
+	}
+	if len(got) != 2 || got[0].Organization != apitest.OrgA || got[1].Organization != "" {
+		t.Errorf("got %+v, want two, the first of the key's organization", got)
+	}
+	if strings.Contains(fmt.Sprint(got), "secret") {
+		t.Errorf("a secret is in the trail: %+v", got)
+	}
+
+	request(t, s, apitest.Admin, http.MethodGet, list, "") // reading is not noted
+	i := created(t, s, roleARN)
+	one := "/pim/v2/integrations/" + i.ID + inEnv
+	request(t, s, apitest.Assigner, http.MethodDelete, one, "")
+	request(t, s, apitest.Other, http.MethodDelete, one, "")
+	request(t, s, apitest.Admin, http.MethodDelete, one, "")
+	var changes []string
+	for _, a := range trail.taken() {
+		n, ok := a.Note.(events.ChangeAsked)
+		if !ok || n.Request == "" || n.Code == "ok" && n.Command == "" {
+			t.Errorf("got %+v", a)
+		}
+		changes = append(changes, fmt.Sprint(a.Organization, a.Integration, " ", n.Principal, " ", n.Credential, " ", n.Method, " ", n.Route, " ", n.Resource == i.ID, " ", n.Status, " ", n.Code))
+	}
+	const deleted = "DELETE /pim/v2/integrations/{id} true "
+	wanted := []string{
+		"org-a" + i.ID + " u-admin-a key ADMIN-A POST /pim/v1/integrations true 201 ok",
+		"org-a" + i.ID + " sa-assigner key ASSIGNER-A " + deleted + "403 forbidden",
+		"org-b u-admin-b key ADMIN-B " + deleted + "404 not_found",
+		"org-a" + i.ID + " u-admin-a key ADMIN-A " + deleted + "204 ok",
+	}
+	if !slices.Equal(changes, wanted) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(changes, "\n"), strings.Join(wanted, "\n"))
+	}
+}
