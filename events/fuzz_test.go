@@ -29,8 +29,17 @@ func FuzzAnyRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind, subject, number, command, content string, value []byte) {
 		r := &kgo.Record{Value: value}
 		for _, h := range [][2]string{
-			{"ce_specversion", "1.0"}, {"ce_id", "1"}, {"ce_source", "/s"}, {"ce_type", kind}, {"ce_subject", subject}, {"ce_organization", "o"},
-			{"ce_attempt", number}, {"ce_version", number}, {"ce_commandid", command}, {"ce_commandsource", "/s"}, {"content-type", content},
+			{"ce_specversion", "1.0"},
+			{"ce_id", "1"},
+			{"ce_source", "/s"},
+			{"ce_type", kind},
+			{"ce_subject", subject},
+			{"ce_organization", "o"},
+			{"ce_attempt", number},
+			{"ce_version", number},
+			{"ce_commandid", command},
+			{"ce_commandsource", "/s"},
+			{"content-type", content},
 		} {
 			if h[1] != "" {
 				r.Headers = append(r.Headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
@@ -68,9 +77,14 @@ func FuzzAnyRecord(f *testing.F) {
 func FuzzAStoredRecord(f *testing.F) {
 	topics := events.Topics{Prefix: "t.", Partitions: 3}
 	for _, seed := range [][2]string{
-		{"organization/o", `{"id":"o","quota":3}`}, {"integration/o/cspi-00001", `{"id":"cspi-00001","organization":"o"}`},
-		{"account/o/u-1", `{"id":"u-1","keys":{"K":{}}}`}, {"receipt/o/%2Fs/1", `{"digest":"d"}`}, {"cursor", `{"a":1}`},
-		{"organization/o", `null`}, {"integration/%zz", `{}`}, {"", ""},
+		{"organization/o", `{"id":"o","quota":3}`},
+		{"integration/o/cspi-00001", `{"id":"cspi-00001","organization":"o"}`},
+		{"account/o/u-1", `{"id":"u-1","keys":{"K":{}}}`},
+		{"receipt/o/%2Fs/1", `{"digest":"d"}`},
+		{"cursor", `{"a":1}`},
+		{"organization/o", `null`},
+		{"integration/%zz", `{}`},
+		{"", ""},
 	} {
 		f.Add([]byte(seed[0]), []byte(seed[1]))
 	}
