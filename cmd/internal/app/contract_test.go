@@ -62,7 +62,7 @@ func startAskedWith(t *testing.T, front func(http.Handler) http.Handler, mappedW
 		c.Redis.Address, c.NotReadyFor = "", 0
 		c.AWS.Endpoint, c.AWS.Identities, c.AWS.Credentials = aws, []string{us.ARN}, us.Key
 		c.API.KeysFile, c.API.Rate, c.API.Burst = keys, 1e6, 1e6
-		c.API.FailedAttempts, c.API.FailedBurst = 1e6, 1e6 // the tool tries wrong credentials everywhere
+		c.API.FailedAttempts, c.API.FailedBurst = 1e6, 1e6                 // the tool tries wrong credentials everywhere
 		c.API.MappedWithin, c.API.ProvedWithin = mappedWithin, time.Second // nothing can be proved here
 		c.StopWithin = 5 * time.Minute
 		kafka = c.Kafka.Brokers
