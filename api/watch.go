@@ -60,7 +60,7 @@ func (s *Server) begin(c *call) (from int64, err error) {
 		return 0, failParameter("Last-Event-ID", "want the id of an event")
 	}
 	at, err := time.Parse(time.RFC3339, text)
-	if err != nil && c.URL.Query().Has("since") {
+	if text != "" && err != nil {
 		return 0, failParameter("since", "want a time as in 2026-01-02T15:04:05Z")
 	}
 	if from, err = s.events.End(c.Organization); err == nil && last == "" && text != "" {
