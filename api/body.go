@@ -122,7 +122,7 @@ func (b *bodies) parse(text []byte, schema string, v any) error {
 	return nil
 }
 
-// whole writes all integers in doc without fraction and exponent, as far as 64 bits hold them.
+// whole writes all integers in doc without fraction and exponent, as far as a float holds every one of them.
 func whole(doc any) any {
 	switch v := doc.(type) {
 	case map[string]any:

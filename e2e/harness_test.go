@@ -299,6 +299,16 @@ func (p *process) ready() {
 	})
 }
 
+// pause lets time pass, as long as the test lasts.
+func (w *world) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-w.ctx.Done():
+	}
+}
+
 // eventually calls f until it returns nil, and fails with its last error after the bound.
 func (w *world) eventually(within time.Duration, what string, f func() error) {
 	w.t.Helper()

@@ -87,7 +87,7 @@ func (a *asker) run(fault func() (what string, nth int)) error {
 	a.seen, a.late = map[int]int{}, map[string]time.Duration{}
 	for m := range wanted {
 		for nth := 0; nth < m && a.w.ctx.Err() == nil; _, nth = fault() {
-			<-time.After(50 * time.Millisecond)
+			a.w.pause(50 * time.Millisecond)
 		}
 		for len(a.ids) == m {
 			if err := a.w.ctx.Err(); err != nil {
@@ -106,7 +106,7 @@ func (a *asker) run(fault func() (what string, nth int)) error {
 			if id != "" {
 				a.ids = append(a.ids, id)
 			}
-			<-time.After(300 * time.Millisecond)
+			a.w.pause(300 * time.Millisecond)
 		}
 	}
 	return nil
@@ -132,7 +132,7 @@ func TestEachKeyIsOneIntegrationWhileKafkaAndTheAPIAreKilled(t *testing.T) {
 		now = what
 		nth++
 		mu.Unlock()
-		<-time.After(long)
+		w.pause(long)
 	}
 	var askers []*asker
 	ended := make(chan error)

@@ -171,11 +171,13 @@ func (f *Feed) Read(ctx context.Context, o integration.OrganizationID, from int6
 		f.mu.RUnlock()
 		return Stretch{}, ErrNotFollowing
 	}
+	if from > t.next {
+		known := t.next
+		f.mu.RUnlock()
+		return f.beyond(ctx, home, from, known)
+	}
 	start, s := t.start, Stretch{Next: t.next, End: true}
 	if from >= start {
-		if s.Gap = from > t.next; s.Gap {
-			from = t.next
-		}
 		for _, e := range t.entries {
 			switch {
 			case e.Offset < from || !of(e):
@@ -191,6 +193,25 @@ func (f *Feed) Read(ctx context.Context, o integration.OrganizationID, from int6
 		return s, nil
 	}
 	return f.scan(ctx, home, from, start, most, of)
+}
+
+// beyond is what there is from an offset on that is behind all that is known: nothing yet, when Kafka has that offset, since a
+// marker of a transaction may be before it or another replica may be ahead of this one; else the topic was made anew.
+func (f *Feed) beyond(ctx context.Context, partition int32, from, known int64) (Stretch, error) {
+	ends, err := kadm.NewClient(f.client).ListEndOffsets(ctx, f.topics.Events())
+	if err != nil {
+		return Stretch{}, err
+	}
+	end, ok := ends.Lookup(f.topics.Events(), partition)
+	switch {
+	case !ok:
+		return Stretch{}, kerr.UnknownTopicOrPartition
+	case end.Err != nil:
+		return Stretch{}, end.Err
+	case from > end.Offset:
+		return Stretch{Next: known, End: true, Gap: true}, nil
+	}
+	return Stretch{Next: from, End: true}, nil
 }
 
 // scan reads from Kafka, at most up to the offset that is in memory.

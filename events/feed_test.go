@@ -121,6 +121,18 @@ func TestAFeedReadsWhatWasAndWhatComesWithoutAGapBetweenThem(t *testing.T) {
 		if err != nil || at != 0 {
 			t.Errorf("since an hour ago: got %d, %v; want 0", at, err)
 		}
+		// Kafka's end is behind the last transaction's marker, and nothing is missing there.
+		now, err := f.Since(t.Context(), "org-1", time.Now().Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := f.Read(t.Context(), "org-1", now, 1, ofMine); err != nil || s.Gap || !s.End || s.Next != now {
+			t.Errorf("from now, %d, on: got %+v, %v; want nothing and no gap", now, s, err)
+		}
+		l.write(kgo.TryCommit, l.happened(c, "org-1", "cspi-00001", 9))
+		if got := read(now, 10, 1); !slices.Equal(got, []int64{9}) {
+			t.Errorf("from then on: got %v, want what came later", got)
+		}
 		if s, err := f.Read(t.Context(), "org-1", 1<<40, 1, ofMine); err != nil || !s.Gap || !s.End {
 			t.Errorf("from beyond the end: got %+v, %v; want a gap", s, err)
 		}

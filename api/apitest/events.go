@@ -36,14 +36,16 @@ func (h history) Read(
 	}
 	all, first := h.c.log, int64(h.c.forgot)
 	h.c.mu.Unlock() // wanted may ask the control plane
-	s.Gap = from < first
-	at := max(from, first)
-	for ; at < int64(len(all)) && at < max(from, first)+aFew && len(s.Entries) < most; at++ {
+	end := int64(len(all))
+	s.Gap = from < first || from > end
+	begin := min(max(from, first), end)
+	at := begin
+	for ; at < end && at < begin+aFew && len(s.Entries) < most; at++ {
 		if e := all[at]; e.Organization == o && wanted(e) {
 			s.Entries = append(s.Entries, events.Entry{Offset: at, Event: e})
 		}
 	}
-	s.Next, s.End = at, at >= int64(len(all))
+	s.Next, s.End = at, at >= end
 	return s, nil
 }
 

@@ -163,8 +163,12 @@ func (p *controlPlane) answer(ctx context.Context, settings app.Config, cmd inte
 	if err := cl.ProduceSync(ctx, record).FirstErr(); err != nil {
 		return integration.Event{}, &exit{integration.CodeUnavailable.Answer().Exit, fmt.Errorf("write the command: %w", err)}
 	}
+	var unproved *integration.Event
 	for {
 		fetches := cl.PollFetches(ctx)
+		if ctx.Err() != nil && unproved != nil {
+			return *unproved, nil
+		}
 		if ctx.Err() != nil {
 			return integration.Event{}, &exit{integration.CodeTimeout.Answer().Exit, fmt.Errorf(
 				"command %s was written, and not answered within %v: is the role lifecycle running?", cmd.ID, p.within)}
@@ -173,9 +177,16 @@ func (p *controlPlane) answer(ctx context.Context, settings app.Config, cmd inte
 			return integration.Event{}, err
 		}
 		for _, r := range fetches.Records() {
-			if e, err := codec.Event(r); err == nil && e.Answers != nil && e.Answers.ID == cmd.ID && e.Answers.Source == cmd.Source {
-				return e, nil
+			e, err := codec.Event(r)
+			if err != nil || e.Answers == nil || e.Answers.ID != cmd.ID || e.Answers.Source != cmd.Source {
+				continue
 			}
+			if refused, ok := e.Fact.(integration.Refused); ok && refused.Code == integration.CodeUnproved && settings.Commands.SigningKeyFile != "" {
+				// Somebody without our key may have written a command under this id, and ours be decided next.
+				unproved = &e
+				continue
+			}
+			return e, nil
 		}
 	}
 }

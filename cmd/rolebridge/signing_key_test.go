@@ -6,8 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/events/signature"
+	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/workers/lifecycle"
 )
 
@@ -61,4 +66,65 @@ func jsonField(t *testing.T, text, name string) string {
 	}
 	value, _ := all[name].(string)
 	return value
+}
+
+// twice answers the one command that comes: first that its producer is not proved, as when somebody else writes a command under
+// its id, and then as what it is.
+func (p *plane) twice(t *testing.T) {
+	t.Helper()
+	codec, err := events.NewCodec(p.topics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl, err := kgo.NewClient(p.seeds, kgo.ConsumeTopics(p.topics.Commands()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, r := range cl.PollFetches(t.Context()).Records() {
+			cmd, err := codec.Command(r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			answer := integration.Event{Organization: cmd.Organization, Time: time.Now(), Answers: &integration.Asked{Source: cmd.Source, ID: cmd.ID}}
+			for _, fact := range []integration.Fact{
+				integration.Refused{Command: cmd.Ask.Type(), Refusal: *integration.Refuse(integration.CodeUnproved, "forged")},
+				integration.OrganizationCreated{Admin: "u-admin", IntegrationQuota: 100},
+			} {
+				answer.Fact = fact
+				if fact.Type() == "organization.created" {
+					answer.Version = 1
+				}
+				e, err := codec.EventRecord(answer)
+				if err == nil {
+					err = cl.ProduceSync(t.Context(), e).FirstErr()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
+	t.Cleanup(func() { cl.Close(); <-done })
+}
+
+func TestAForgedCommandUnderTheSameIDIsNotTakenForTheAnswer(t *testing.T) {
+	t.Parallel()
+	for _, signed := range []bool{true, false} {
+		p := newPlane(t)
+		p.apply(t)
+		p.twice(t)
+		args := []string{"organization", "create", "org-1", "--admin", "u-admin"}
+		if !signed { // then it is an answer like any other
+			p.want(t, 8, args...)
+			continue
+		}
+		file := filepath.Join(t.TempDir(), "plane.pem")
+		p.want(t, 0, "signing-key", "create", file, "--name", "plane", "--actor", "platform:cli")
+		p.want(t, 0, append(args, "--signing-key", file)...)
+	}
 }

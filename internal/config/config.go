@@ -24,8 +24,9 @@ const EnvPrefix = "ROLEBRIDGE_"
 // envSeparator stands between the parts of a path, since single underscores are in the parts themselves.
 const envSeparator = "__"
 
-// notSettings are variables with our prefix that are no settings: the command line's own, and those of tests.
-var notSettings = []string{"URL", "KEY", "SECRET", "ENVIRONMENT", "CONTEXT", "CLI_CONFIG", "CONFIG", "OPERATIONS_URL", "ORGANIZATION", "CACHE"}
+// notSettings are variables with our prefix that are no settings: the command line's own, those of the
+// examples in docs/, and those of tests.
+var notSettings = []string{"URL", "KEY", "SECRET", "ENVIRONMENT", "CONTEXT", "CLI_CONFIG", "CONFIG", "OPERATIONS_URL", "ORGANIZATION", "CACHE", "ACTOR", "PREFIX"}
 
 // Load overlays into, which holds the defaults, with the YAML file at path (none when empty) and then with the variables
 // of environ. Faults of all keys are reported at once.

@@ -51,7 +51,7 @@ func TestAMisspeltSettingFails(t *testing.T) {
 	if _, err := load(t, "", "ROLEBRIDGE_KAFKA_BROKERS=b:1"); err == nil || !strings.Contains(err.Error(), "kafka_brokers") {
 		t.Errorf("got %v, want the variable with one underscore too few named", err)
 	}
-	if s, err := load(t, "", "ROLEBRIDGE_NAME=n", "ROLEBRIDGE_SECRET=x"); err != nil || s.Name != "n" {
+	if s, err := load(t, "", "ROLEBRIDGE_NAME=n", "ROLEBRIDGE_SECRET=x", "ROLEBRIDGE_ACTOR=u", "ROLEBRIDGE_PREFIX=p.", "ROLEBRIDGE_TEST_CONTRACT_SEED=1"); err != nil || s.Name != "n" {
 		t.Errorf("got %+v, %v; want the setting at the top", s, err)
 	}
 	if _, err := load(t, "", "ROLEBRIDGE_KAFKA__NO_SUCH=1"); err == nil || !strings.Contains(err.Error(), "no_such") {

@@ -30,7 +30,7 @@ import (
 
 // The contract is tried with so many examples of each operation, made from this seed. More of them, or others:
 //
-//	ROLEBRIDGE_CONTRACT_EXAMPLES=300 ROLEBRIDGE_CONTRACT_SEED=7 make test PKG=./cmd/internal/app FLAGS='-run Contract -v'
+//	ROLEBRIDGE_TEST_CONTRACT_EXAMPLES=300 ROLEBRIDGE_TEST_CONTRACT_SEED=7 make test PKG=./cmd/internal/app FLAGS='-run Contract -v'
 const (
 	contractExamples = "6"
 	contractSeed     = "1"
@@ -141,8 +141,8 @@ func startCloud(t *testing.T, front func(http.Handler) http.Handler) (endpoint s
 func TestTheRunningAPIKeepsTheContractOfItsDocument(t *testing.T) {
 	python := testenv.Schemathesis(t)
 	a := startAsked(t)
-	examples := cmp.Or(os.Getenv("ROLEBRIDGE_CONTRACT_EXAMPLES"), contractExamples)
-	seed := cmp.Or(os.Getenv("ROLEBRIDGE_CONTRACT_SEED"), contractSeed)
+	examples := cmp.Or(os.Getenv("ROLEBRIDGE_TEST_CONTRACT_EXAMPLES"), contractExamples)
+	seed := cmp.Or(os.Getenv("ROLEBRIDGE_TEST_CONTRACT_SEED"), contractSeed)
 	ctx, cancel := context.WithTimeout(t.Context(), contractWithin)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, python, "-m", "schemathesis.cli", "run", a.URLs()["api"]+"/openapi.yaml",
@@ -177,7 +177,7 @@ func (a *asked) reached(t *testing.T) {
 	for series, n := range total {
 		route, code, _ := strings.Cut(series, " ")
 		switch {
-		case code == "internal" && n != "0":
+		case code == string(integration.CodeInternal) && n != "0":
 			t.Errorf("%s: %s internal errors", route, n)
 		case code == "ok":
 			routes++

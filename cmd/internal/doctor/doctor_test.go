@@ -173,7 +173,8 @@ func TestEachFaultIsFoundWithWhatToDo(t *testing.T) {
 			s.register(&s.p.Config, "*")
 			s.p.Lifecycle.SignersFile = registered
 		}, "signatures", doctor.Failure, "not in", "Register MCow"},
-		{"the api's key may not act as its users", func(s *site) { s.register(&s.p.Config, "platform:*") }, "signatures", doctor.Failure, "may not act as its users", `["*"]`},
+		{"the api's key may not act as its users", func(s *site) { s.register(&s.p.Config, "platform:*") }, "signatures", doctor.Failure, "may not act as all its users", `["*"]`},
+		{"the api's key may not act as service accounts", func(s *site) { s.register(&s.p.Config, "u-*") }, "signatures", doctor.Failure, "may not act as all its users", `["*"]`},
 		{"Redis is away", func(s *site) { s.p.Redis.Address = "127.0.0.1:1" }, "redis", doctor.Failure, "127.0.0.1:1", "redis.address"},
 		{"Redis is not set", func(s *site) { s.p.Redis.Address = "" }, "redis", doctor.Warning, "share no sessions", "redis.address"},
 		{"the keyset is lost", func(s *site) { s.must(os.Remove(s.p.Broker.KeysetFile)) }, "keyset", doctor.Failure, "keyset.json", "keyset create"},
