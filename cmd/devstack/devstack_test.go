@@ -276,7 +276,7 @@ func TestWhoeverSourcesTheEnvFileLooksAtThisStackAsThePlatform(t *testing.T) {
 	known := false
 	p := doctor.Patient{Config: c, Roles: app.Roles(), API: func(context.Context) error { return nil }}
 	if err := p.Examine(t.Context(), func(f doctor.Finding) {
-		if f.Verdict != doctor.OK {
+		if f.Verdict != doctor.OK && f.Part != "signatures" { // a devstack signs nothing
 			t.Errorf("got %+v", f)
 		}
 		known = known || f.Found == "STS knows us as "+r.platform.ARN

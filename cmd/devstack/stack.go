@@ -245,6 +245,7 @@ func (s *stack) envFile() error {
 		{"AWS_CONTAINER_CREDENTIALS_FULL_URI", s.credentialsURL()},
 		{"AWS_CONTAINER_AUTHORIZATION_TOKEN", s.memory.Token},
 		{"DEVSTACK_BUCKET", bucket},
+		{"ROLEBRIDGE_OPERATIONS_URL", "http://" + at["telemetry"]},
 		{"DEVSTACK_METRICS", "http://" + at["telemetry"] + "/metrics"},
 	}
 	var text strings.Builder

@@ -65,6 +65,9 @@ roles of an environment's integrations, or of one of them. An environment that e
 			if err != nil {
 				return err
 			}
+			if id != "" && integration.Role(name) == integration.OrganizationAdmin {
+				return usagef("--provider-integration: OrganizationAdmin is a role of the whole organization")
+			}
 			if pattern == "" {
 				if pattern, err = l.pattern(c, api, integration.Role(name), id); err != nil {
 					return err

@@ -164,3 +164,11 @@ func TestTheFirstKeyOpensTheAPIOnceItIsMadeAndUntilItIsReplaced(t *testing.T) {
 	sa := read[person](t, as(second).want(t, 0, "access", "service-account", "create", "loader", "-o", "json"))
 	as(second).want(t, 0, "access", "role-binding", "create", "--principal", sa.ID, "--role", "Assigner", "--environment", "env-*")
 }
+
+func TestARoleOfTheWholeOrganizationTakesNoNarrowerScope(t *testing.T) {
+	t.Parallel()
+	got := at(apitest.Serve(t), apitest.Admin).want(t, 2, "access", "role-binding", "create", "--principal", "u-x", "--role", "OrganizationAdmin", "--provider-integration", "cspi-00001")
+	if !strings.Contains(got.err, "--provider-integration: OrganizationAdmin") || got.out != "" {
+		t.Errorf("got %q and %q", got.out, got.err)
+	}
+}

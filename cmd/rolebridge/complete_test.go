@@ -120,6 +120,9 @@ func TestEveryVerbHasAManualPage(t *testing.T) {
 			t.Error(err)
 			continue
 		}
+		if _, arguments, _ := strings.Cut(c.Use, " "); !bytes.Contains(bytes.ReplaceAll(text, []byte(`\-`), []byte("-")), []byte(arguments)) {
+			t.Errorf("%s: the arguments %q are not in its page", name, arguments)
+		}
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if !f.Hidden && !bytes.Contains(bytes.ReplaceAll(text, []byte(`\-`), []byte("-")), []byte("--"+f.Name)) {
 				t.Errorf("%s: --%s is not in its page", name, f.Name)

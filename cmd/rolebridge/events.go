@@ -28,7 +28,8 @@ func newEventsTail(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tail",
 		Short: "Follow the events of provider integrations as they come.",
-		Long: `Follow the events of provider integrations as they come: what was decided, what was asked of workers, and what was refused.
+		Long: `Follow the events of provider integrations as they come: what was decided, what was asked of workers, and what was refused to
+those that exist.
 Those of the environment are shown if one is set, else all that the API key may read.
 
 It begins now, unless told otherwise. A connection that is lost is opened again, and what came meanwhile is shown. It ends

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -49,13 +50,20 @@ policy is written once and complete; then "update" adds the identity.`,
 			if i, err = call(madeReady(c.Context(), api, i)); err != nil {
 				return err
 			}
-			if err := s.showSaved(c.Context(), api, out, i); err != nil {
+			wait.on = wait.on && i.Config.Customer() != ""
+			if wait.on && out != human {
+				// A program reads one document, as things are at the end.
+				waited := wait.trust(c.Context(), s, api, i.ID)
+				if i, err = call(api.Read(c.Context(), environment, i.ID)); err != nil {
+					return err
+				}
+				return errors.Join(s.showSaved(c.Context(), api, out, i), waited)
+			}
+			// A person needs the external ID to make the role that is waited for.
+			if err := s.showSaved(c.Context(), api, out, i); err != nil || !wait.on {
 				return err
 			}
-			if wait.on && i.Config.Customer() != "" {
-				return wait.trust(c.Context(), s, api, i.ID)
-			}
-			return nil
+			return wait.trust(c.Context(), s, api, i.ID)
 		},
 	}
 	l.flags(c)

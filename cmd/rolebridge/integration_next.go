@@ -27,6 +27,7 @@ func (s streams) showSaved(ctx context.Context, api *client.Client, out format, 
 // result, so what goes wrong here is left out.
 func next(ctx context.Context, to io.Writer, api *client.Client, i wire.Integration) {
 	if i.Config.Kind != string(integration.KindAWS) {
+		fmt.Fprintf(to, "\nThis platform has %s not enabled: the provider integration is kept, and connectors get no credentials of it.\n", i.Provider)
 		return
 	}
 	if i.Config.Platform() == "" {

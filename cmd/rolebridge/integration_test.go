@@ -337,6 +337,24 @@ func TestWaitFollowsTrustUntilItIsDecided(t *testing.T) {
 	}
 }
 
+func TestAProgramThatWaitsGetsWhatIsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	got := at(s, apitest.Admin).want(t, 0, "pi", "create", "x", "--customer-role-arn", roleARN, "--wait", "-o", "json")
+	var made struct{ Trust string }
+	if err := json.Unmarshal([]byte(got.out), &made); err != nil || made.Trust != "valid" {
+		t.Errorf("got %v, %s; want one document with valid trust", err, got.out)
+	}
+}
+
+func TestACloudThatIsNotEnabledIsSaidAtOnce(t *testing.T) {
+	t.Parallel()
+	got := at(apitest.Serve(t), apitest.Admin).want(t, 0, "pi", "create", "x", "--gcp-service-account", "orders@my-project.iam.gserviceaccount.com")
+	if !strings.Contains(got.err, "gcp not enabled") {
+		t.Errorf("got %q", got.err)
+	}
+}
+
 func TestWaitEndsWhenTimeIsUp(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)
@@ -344,7 +362,7 @@ func TestWaitEndsWhenTimeIsUp(t *testing.T) {
 	s.Trust(func(integration.TrustAsked) integration.Report {
 		return apitest.Report(integration.Check{Name: integration.CheckWithExternalID, Outcome: integration.Fail, Reason: "AccessDenied"})
 	})
-	got := c.want(t, 5, "pi", "create", "x", "--customer-role-arn", roleARN, "--wait", "--wait-timeout", "50ms")
+	got := c.want(t, 7, "pi", "create", "x", "--customer-role-arn", roleARN, "--wait", "--wait-timeout", "50ms")
 	if !strings.Contains(got.err, "role ready, trust pending") || !strings.Contains(got.err, "AccessDenied") {
 		t.Errorf("got %q", got.err)
 	}

@@ -65,7 +65,10 @@ platform's role that are reserved for the draft. Exit code 7 means that it could
 			if err != nil {
 				return err
 			}
-			return s.showValidation(c.Context(), api, out, v)
+			if err = s.showValidation(c.Context(), api, out, v); wait.on && !decided(v) {
+				return wait.over(v)
+			}
+			return err
 		},
 	}
 	l.flags(c)
@@ -159,7 +162,16 @@ func (w *waiting) trust(ctx context.Context, s streams, api *client.Client, id s
 	if err := printValidation(s.err, human, v, nil); err != nil {
 		return err
 	}
+	if !decided(v) {
+		return w.over(v)
+	}
 	return proved(v)
+}
+
+// over says that the time is up and nothing is decided.
+func (w *waiting) over(v wire.Validation) error {
+	return &exit{integration.CodeTimeout.Answer().Exit, fmt.Errorf(
+		"after %v the role is %s and trust %s; it is proved again by itself, see: rolebridge provider-integration report %s", w.timeout, v.Mapping.Status, v.Trust.Status, v.Integration)}
 }
 
 // decided reports whether waiting longer is of no use: pending and unknown trust are looked at again soon, and so is an

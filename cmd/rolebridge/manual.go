@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,7 @@ func newManual(root *cobra.Command) *cobra.Command {
 				return usage(err)
 			}
 			root.DisableAutoGenTag = true
+			literal(root)
 			day := time.Unix(0, 0) // the pages of one version are the same
 			head := doc.GenManHeader{Title: "ROLEBRIDGE", Section: "1", Source: "rolebridge " + version(), Manual: "rolebridge", Date: &day}
 			if err := doc.GenManTree(root, &head, args[0]); err != nil {
@@ -38,5 +40,13 @@ func newManual(root *cobra.Command) *cobra.Command {
 			_, err = fmt.Fprintf(c.OutOrStdout(), "%s holds %d pages.\n", args[0], len(pages))
 			return err
 		},
+	}
+}
+
+// literal keeps the arguments of c's verbs, which the generator would take for HTML. What it changes is not used again.
+func literal(c *cobra.Command) {
+	c.Use = strings.ReplaceAll(c.Use, "<", `\<`)
+	for _, verb := range c.Commands() {
+		literal(verb)
 	}
 }

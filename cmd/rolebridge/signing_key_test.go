@@ -51,7 +51,7 @@ func TestAKeyIsMadeRegisteredAndSignsWhatIsRequiredToBeSigned(t *testing.T) {
 			t.Errorf("%s: printed %s", wrong, got.out)
 		}
 	}
-	p.stdin = `{"specversion": "1.0", "id": "c-1", "data": {"b": 1, "a": 2}}`
+	p.stdin = `{"specversion": "1.0", "time": "2026-01-01T00:00:00Z", "id": "c-1", "data": {"b": 1, "a": 2}}`
 	signed := p.want(t, 0, "signing-key", "sign", file)
 	if !strings.Contains(signed.out, `"data":{"a":2,"b":1}`) || len(jsonField(t, signed.out, "signature")) != 86 {
 		t.Errorf("sign: %s", signed.out)

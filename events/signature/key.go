@@ -104,6 +104,9 @@ func (k Key) SignEvent(text []byte) ([]byte, error) {
 	if err := json.Unmarshal(text, &all); err != nil {
 		return nil, errors.New("want one JSON object")
 	}
+	if at, _ := all["time"].(string); at == "" {
+		return nil, errors.New("attribute time is missing: a signature counts from it")
+	}
 	delete(all, events.ExtSignature)
 	all[events.ExtSignatureKey] = k.public.ID()
 	if text, err = json.Marshal(all); err != nil {

@@ -153,7 +153,7 @@ func TestASignedEventOfAnotherToolCounts(t *testing.T) {
 	if refusal := p.check(r); refusal != nil {
 		t.Error(refusal)
 	}
-	for _, text := range []string{"", "[]", "1", `{"a":1,"a":2}`, "{"} {
+	for _, text := range []string{"", "[]", "1", `{"a":1,"a":2}`, "{", `{"id":"no time"}`} {
 		if out, err := p.key.SignEvent([]byte(text)); err == nil {
 			t.Errorf("signed %q as %s, want an error", text, out)
 		}
