@@ -37,7 +37,7 @@ func (p *Patient) signatures(context.Context) ([]Finding, error) {
 	}
 	name, known := signers.Find(key.Public())
 	switch {
-	case known && writes && !(signers.Speaks(key.Public(), "u-any") && signers.Speaks(key.Public(), "sa-any")):
+	case known && writes && (!signers.Speaks(key.Public(), "u-any") || !signers.Speaks(key.Public(), "sa-any")):
 		return one(failure("the api signs as "+name+", which may not act as all its users and service accounts", `Register its key with actors ["*"].`))
 	case known:
 		return one(ok("commands are signed by " + name + ", which deciders know"))
