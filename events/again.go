@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -11,15 +12,25 @@ import (
 	"github.com/rolebridge/rolebridge/integration"
 )
 
-// Inputs are the topics that records are read from by roles, and set aside from as dead letters.
-func (t Topics) Inputs() []string { return []string{t.Commands(), t.Results(), t.Events()} }
+// Replayable are the topics that records may be written to again after they were set aside from them. Events are not among
+// them: lifecycle alone writes those, and asks again for what nobody has answered in time.
+func (t Topics) Replayable() []string { return []string{t.Commands(), t.Results()} }
 
-// Again makes the record that brings r back, which could not be read when it was at one of [Topics.Inputs]: key, value and
+// Again makes the record that brings r back, which could not be read when it was at one of [Topics.Replayable]: key, value and
 // headers as they were, without those that belong to dead letters, on the home partition of its organization. letter is
 // kept in [HeaderReplay].
 func (t Topics) Again(r *kgo.Record, letter string) *kgo.Record {
 	headers := append(WithoutReserved(r.Headers), kgo.RecordHeader{Key: HeaderReplay, Value: []byte(letter)})
 	return &kgo.Record{Topic: r.Topic, Partition: t.Home(whose(r)), Key: r.Key, Value: r.Value, Headers: headers}
+}
+
+// Sent is when a record was sent: when it was written, or what its envelope says if that is earlier, as it is of a record
+// that was replayed.
+func Sent(r *kgo.Record) time.Time {
+	if e, err := readEnvelope(r); err == nil && !e.Time().IsZero() && e.Time().Before(r.Timestamp) {
+		return e.Time()
+	}
+	return r.Timestamp
 }
 
 // WithoutReserved returns the headers that are not the dead letters' own.

@@ -1,7 +1,10 @@
 package events
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,4 +82,14 @@ func (t Topics) DeadLetter(r *kgo.Record, reason error, now time.Time) *kgo.Reco
 		headers = append(headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
 	}
 	return &kgo.Record{Topic: t.DeadLetters(), Partition: r.Partition % t.Partitions, Key: key, Value: value, Headers: headers}
+}
+
+// Keeps reports whether a dead letter keeps r: it has what [Topics.DeadLetter] would have kept, no more and no less. What the
+// letter says of itself does not count, [HeaderCut] least of all.
+func (t Topics) Keeps(letter, r *kgo.Record) bool {
+	want := t.DeadLetter(r, errors.New("of no account"), time.Time{})
+	return bytes.Equal(letter.Key, want.Key) && bytes.Equal(letter.Value, want.Value) &&
+		slices.EqualFunc(WithoutReserved(letter.Headers), WithoutReserved(want.Headers), func(a, b kgo.RecordHeader) bool {
+			return a.Key == b.Key && bytes.Equal(a.Value, b.Value)
+		})
 }

@@ -71,7 +71,7 @@ func (l *letters) open(ctx context.Context, c *cobra.Command, s streams, options
 		return dlq.Box{}, err
 	}
 	topics := settings.Topics.Names()
-	topics, err = events.Counted(ctx, kadm.NewClient(cl), topics, append(topics.Inputs(), topics.DeadLetters())...)
+	topics, err = events.Counted(ctx, kadm.NewClient(cl), topics, append(topics.Replayable(), topics.DeadLetters())...)
 	if err != nil {
 		cl.Close()
 		return dlq.Box{}, &called{err}

@@ -21,7 +21,8 @@ func newDLQReplay(s streams) *cobra.Command {
 		Use:   "replay [partition@offset...]",
 		Short: "Write records that could not be read again to where they came from.",
 		Long: `Write records that could not be read again to where they came from, as they were: those that are named, or those that the
-flags choose. A command is decided once, however often it is replayed within a week.
+flags choose. A command is decided once, however often it is replayed; one that is older than six days is refused, since
+that would be forgotten. Nothing is replayed to events: lifecycle asks again itself for what nobody has answered in time.
 
 In the same transaction each is marked as replayed, and is skipped from then on; so is what died again after it was
 replayed. --again replays also those. Only one replay runs at a time.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,20 +189,87 @@ func TestAFalseDeadLetterIsNotReplayed(t *testing.T) {
 	gone.Offset += 1000
 	nowhere := *was
 	nowhere.Partition = 77
-	for reason, r := range map[string]*kgo.Record{"forged": &forged, "state": &state, "gone": &gone, "nowhere": &nowhere} {
+	order := *was
+	order.Topic = b.topics.Events()
+	// Says that it is cut where nothing is too large, so that it begins like any record.
+	empty := &kgo.Record{Topic: was.Topic, Partition: was.Partition, Offset: was.Offset}
+	long := b.unread("org-1", "c-2", "true", func(r *kgo.Record) { r.Key = bytes.Repeat([]byte("k"), 5000) })
+	short := *long
+	short.Key = long.Key[:100]
+	// A receipt of it may be gone before a decider reads it again.
+	old := b.unread("org-1", "c-3", "true", func(r *kgo.Record) { r.Timestamp = time.Now().Add(-integration.ReceiptLife + 23*time.Hour) })
+	copied := b.unread("org-1", "c-4", "true", func(r *kgo.Record) {
+		for n := range r.Headers {
+			if r.Headers[n].Key == "ce_time" {
+				r.Headers[n].Value = []byte(time.Now().Add(-integration.ReceiptLife).UTC().Format(time.RFC3339))
+			}
+		}
+	})
+	trimmed := *copied
+	trimmed.Offset += 1000
+	for reason, r := range map[string]*kgo.Record{
+		"forged": &forged, "state": &state, "gone": &gone, "nowhere": &nowhere, "order": &order, "empty": empty, "short": &short, "old": old,
+		"copied": copied, "trimmed": &trimmed,
+	} {
 		letter := b.topics.DeadLetter(r, errors.New("reason "+reason), time.Now())
 		letter.Partition = 0
+		switch r {
+		case empty:
+			letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: events.HeaderCut, Value: []byte("value")})
+		case &short:
+			letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: events.HeaderCut, Value: []byte("key")})
+		}
 		b.write(letter)
 	}
 	for reason, why := range map[string]string{
-		"forged": "is another record", "state": "nothing is read from topic", "gone": "is not in its topic any more", "nowhere": "has no partition 77",
+		"forged": "is another record", "state": "nothing is replayed to topic", "gone": "is not in its topic any more", "nowhere": "has no partition 77",
+		"order": "lifecycle alone writes to ", "empty": "is another record", "short": "is another record", "old": "would be decided twice",
+		"copied": "would be decided twice",
 	} {
 		got := b.want(5, "dlq", "replay", "--reason", "reason "+reason)
 		if !strings.Contains(got.out, why) || !strings.Contains(got.out, "0 of 1 replayed, 1 refused.") {
 			t.Errorf("%s: got %q, want %q", reason, got.out, why)
 		}
 	}
+	if got := b.want(5, "dlq", "replay", "--reason", "reason trimmed", "--unverified", "--again"); !strings.Contains(got.out, "would be decided twice") {
+		t.Errorf("an old command that nobody has any more: got %q", got.out)
+	}
 	b.want(0, "dlq", "replay", "--reason", "reason gone", "--unverified")
+}
+
+func TestALetterThatCouldNotBeKeptWholeIsReplayedWhole(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, newPlane(t))
+	was := b.unread("org-1", "c-1", "too large", func(r *kgo.Record) {
+		r.Key = bytes.Repeat([]byte("k"), 5000)
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: "large", Value: bytes.Repeat([]byte("h"), 40<<10)}, kgo.RecordHeader{Key: "last"})
+	})
+	if found := b.listed(); len(found) != 1 || found[0].Cut != "key,headers" {
+		t.Fatalf("got %+v, want a letter that was cut", found)
+	}
+	b.want(0, "dlq", "replay", "--all")
+	var got *kgo.Record
+	if _, err := events.Replay(t.Context(), b.cl, was.Topic, was.Partition, func(r *kgo.Record) error {
+		got = r
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got.Offset == was.Offset || !bytes.Equal(got.Key, was.Key) || len(got.Headers) != len(was.Headers)+1 {
+		t.Errorf("got a key of %d bytes and %d headers, want %d and %d", len(got.Key), len(got.Headers), len(was.Key), len(was.Headers)+1)
+	}
+}
+
+func TestALetterThatIsNamedTwiceIsReplayedOnce(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, newPlane(t))
+	b.unread("org-1", "c-1", "x", nil)
+	id := b.listed()[0].ID
+	for _, flag := range []string{"--dry-run", "--force", "--again"} {
+		if got := b.want(0, "dlq", "replay", id, id, flag, "--force"); !strings.Contains(got.out, "1 of 2 ") || !strings.Contains(got.out, "named twice") {
+			t.Errorf("%s: got %q", flag, got.out)
+		}
+	}
 }
 
 func TestHostileBytesDoNotReachTheTerminal(t *testing.T) {
@@ -279,6 +345,7 @@ func TestAReplayThatAnotherFencesSaysSo(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, newPlane(t))
 	b.unread("org-1", "c-1", "x", nil)
+	b.unread("org-1", "c-2", "x", nil)
 	open := func() dlq.Box {
 		cl, err := kgo.NewClient(append(dlq.Options(b.topics), b.seeds)...)
 		if err != nil {
@@ -289,14 +356,13 @@ func TestAReplayThatAnotherFencesSaysSo(t *testing.T) {
 	}
 	first, second := open(), open()
 	found, _, err := first.List(t.Context(), dlq.Filter{Limit: 10})
-	if err != nil || len(found) != 1 {
+	if err != nil || len(found) != 2 {
 		t.Fatal(found, err)
 	}
-	twice := slices.Concat(found, found)
 	n := 0
-	err = first.Replay(t.Context(), twice, dlq.How{Again: true}, func(dlq.Outcome) {
+	err = first.Replay(t.Context(), found, dlq.How{Again: true}, func(dlq.Outcome) {
 		if n++; n == 1 { // while the first is at work
-			if err := second.Replay(t.Context(), found, dlq.How{}, func(o dlq.Outcome) {
+			if err := second.Replay(t.Context(), found[:1], dlq.How{}, func(o dlq.Outcome) {
 				if o.Result != dlq.Skipped {
 					t.Errorf("the second: got %s, want it to see the mark", o.Result)
 				}

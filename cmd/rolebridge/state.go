@@ -138,7 +138,7 @@ cached session of the former installation is used. Exit code 5 means that the in
 			}
 			defer cl.Close()
 			topics := settings.Topics.Names()
-			topics, err = events.Counted(ctx, kadm.NewClient(cl), topics, append(topics.Inputs(), topics.State())...)
+			topics, err = events.Counted(ctx, kadm.NewClient(cl), topics, append(topics.Replayable(), topics.Events(), topics.State())...)
 			if err != nil {
 				return &exit{integration.CodeConflict.Answer().Exit, fmt.Errorf("%w; make them with `rolebridge topics apply`", err)}
 			}

@@ -1,7 +1,6 @@
 package dlq
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/integration"
 )
 
 // How says how letters are replayed.
@@ -38,7 +38,7 @@ type Result string
 const (
 	Replayed Result = "replayed"
 	Would    Result = "would be replayed"
-	Skipped  Result = "skipped" // it was replayed before
+	Skipped  Result = "skipped" // it was replayed before, or is named twice
 	Refused  Result = "refused"
 )
 
@@ -50,10 +50,15 @@ func Options(t events.Topics) []kgo.Opt {
 // endWithin bounds the end of one transaction.
 const endWithin = 10 * time.Second
 
+// oldest is how old a command may be that is replayed. Its receipt, if it was decided, is there for longer: a day is what
+// deciders get to read it.
+const oldest = integration.ReceiptLife - 24*time.Hour
+
 // ErrFenced means that somebody else has begun to replay.
 var ErrFenced = errors.New("another replay has begun; what is not told was not replayed by this one")
 
-// Replay writes records again, one after the other, and tells of each. Those whose letter was marked meanwhile are skipped.
+// Replay writes records again, one after the other, and tells of each. Those whose letter was marked meanwhile are skipped,
+// and so is a letter that is named a second time.
 // The client needs [Options], unless it is a dry run.
 //
 // What a letter says is believed only as far as the topic that it names still bears it out: whoever may write to the dead
@@ -69,7 +74,13 @@ func (b Box) Replay(ctx context.Context, letters []Letter, how How, tell func(Ou
 	if err != nil {
 		return err
 	}
+	seen := map[ID]bool{}
 	for _, l := range letters {
+		if seen[l.ID] {
+			tell(Outcome{Letter: l, Result: Skipped, Why: "it is named twice"})
+			continue
+		}
+		seen[l.ID] = true
 		l.Replayed = marks[l.ID]
 		o, err := b.replay(ctx, l, how)
 		if err != nil {
@@ -115,6 +126,9 @@ func (b Box) replay(ctx context.Context, l Letter, how How) (Outcome, error) {
 	if err != nil {
 		return o, err
 	}
+	if why == "" {
+		why = b.tooOld(original)
+	}
 	if why != "" {
 		o.Result, o.Why = Refused, why
 		return o, nil
@@ -134,10 +148,22 @@ func (b Box) replay(ctx context.Context, l Letter, how How) (Outcome, error) {
 	return o, nil
 }
 
+// tooOld says why a command is too old to be written again; empty is that it is not.
+func (b Box) tooOld(r *kgo.Record) string {
+	if sent := events.Sent(r); r.Topic == b.Topics.Commands() && time.Since(sent) > oldest {
+		return fmt.Sprintf("the command was sent at %s, more than %d days ago: had it been decided, that would soon be forgotten, and it "+
+			"would be decided twice; let its producer send it anew, under another id", sent.UTC().Format(time.RFC3339), oldest/(24*time.Hour))
+	}
+	return ""
+}
+
 // original returns the record as it was, or why it cannot be had.
 func (b Box) original(ctx context.Context, l Letter, unverified bool) (r *kgo.Record, why string, err error) {
-	if !slices.Contains(b.Topics.Inputs(), l.Topic) {
-		return nil, fmt.Sprintf("nothing is read from topic %q", l.Topic), nil
+	if l.Topic == b.Topics.Events() {
+		return nil, "lifecycle alone writes to " + l.Topic + ", and asks again for what nobody has answered in time", nil
+	}
+	if !slices.Contains(b.Topics.Replayable(), l.Topic) {
+		return nil, fmt.Sprintf("nothing is replayed to topic %q", l.Topic), nil
 	}
 	if l.From < 0 || l.From >= b.Topics.Partitions {
 		return nil, fmt.Sprintf("%s has no partition %d", l.Topic, l.From), nil
@@ -151,7 +177,7 @@ func (b Box) original(ctx context.Context, l Letter, unverified bool) (r *kgo.Re
 	}
 	was, err := events.RecordAt(ctx, b.Client, l.Topic, l.From, l.Position)
 	switch {
-	case err == nil && same(was, kept, l.Cut != ""):
+	case err == nil && b.Topics.Keeps(kept, was):
 		return was, "", nil
 	case err == nil:
 		return nil, fmt.Sprintf("what is at %s/%d at %d is another record: the topic was made anew, or the dead letter is false", l.Topic, l.From, l.Position), nil
@@ -164,20 +190,6 @@ func (b Box) original(ctx context.Context, l Letter, unverified bool) (r *kgo.Re
 	}
 	kept.Topic = l.Topic
 	return kept, "", nil
-}
-
-// same reports whether a letter keeps the record that was; one that was cut keeps the beginning.
-func same(was, kept *kgo.Record, cut bool) bool {
-	before, now := events.WithoutReserved(was.Headers), events.WithoutReserved(kept.Headers)
-	if cut {
-		if !bytes.HasPrefix(was.Key, kept.Key) || !bytes.HasPrefix(was.Value, kept.Value) || len(now) > len(before) {
-			return false
-		}
-		before = before[:len(now)]
-	} else if !bytes.Equal(was.Key, kept.Key) || !bytes.Equal(was.Value, kept.Value) {
-		return false
-	}
-	return slices.EqualFunc(before, now, func(a, b kgo.RecordHeader) bool { return a.Key == b.Key && bytes.Equal(a.Value, b.Value) })
 }
 
 // mark is the record behind a letter that says that it was replayed.

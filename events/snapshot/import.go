@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/events"
@@ -32,7 +31,8 @@ func Options(t events.Topics, within time.Duration) []kgo.Opt {
 	}
 }
 
-// Import writes a file to the empty topics t, whose partitions may be as many as they like; group is the one of the deciders.
+// Import writes a file to the empty topics t, whose partitions may be as many as they like; group is the one of the deciders
+// by the settings here; whoever reads the commands in another one is looked for too.
 // It is all or nothing.
 func Import(ctx context.Context, cl *kgo.Client, t events.Topics, group string, f *File) error {
 	admin := kadm.NewClient(cl)
@@ -40,7 +40,7 @@ func Import(ctx context.Context, cl *kgo.Client, t events.Topics, group string, 
 	if _, _, err := cl.ProducerID(ctx); err != nil {
 		return fmt.Errorf("begin to import: %w", err)
 	}
-	if err := errors.Join(nobodyDecides(ctx, admin, group), empty(ctx, cl, t)); err != nil {
+	if err := errors.Join(nobodyDecides(ctx, admin, t, group), empty(ctx, cl, t)); err != nil {
 		return err
 	}
 	if err := cl.BeginTransaction(); err != nil {
@@ -49,7 +49,7 @@ func Import(ctx context.Context, cl *kgo.Client, t events.Topics, group string, 
 	err := write(ctx, cl, t, f.records)
 	if err == nil {
 		// A decider that came since has restored nothing, and would not see this; one that comes later waits for it.
-		err = nobodyDecides(ctx, admin, group)
+		err = nobodyDecides(ctx, admin, t, group)
 	}
 	if err != nil {
 		_ = cl.AbortBufferedRecords(ctx) // ends with the transaction at the latest
@@ -61,22 +61,6 @@ func Import(ctx context.Context, cl *kgo.Client, t events.Topics, group string, 
 
 // endWithin bounds the end of the transaction.
 const endWithin = 30 * time.Second
-
-// nobodyDecides looks whether the deciders' group has members.
-func nobodyDecides(ctx context.Context, admin *kadm.Client, group string) error {
-	described, err := admin.DescribeGroups(ctx, group)
-	if err != nil {
-		return fmt.Errorf("describe group %s: %w", group, err)
-	}
-	g := described[group]
-	switch {
-	case g.Err != nil && !errors.Is(g.Err, kerr.GroupIDNotFound):
-		return fmt.Errorf("describe group %s: %w", group, g.Err)
-	case len(g.Members) > 0:
-		return fmt.Errorf("%w: group %s has %d members", ErrDeciders, group, len(g.Members))
-	}
-	return nil
-}
 
 // empty looks whether anything was ever decided: committed records, not offsets, since an import may have been given up.
 func empty(ctx context.Context, cl *kgo.Client, t events.Topics) error {

@@ -143,6 +143,9 @@ func TestWhatIsInOrderIsSaidToBe(t *testing.T) {
 		if f.Verdict != doctor.OK || f.Do != "" {
 			t.Errorf("in an installation in order: %+v", f)
 		}
+		if f.Part == "rights" && !strings.Contains(f.Found, "not Write") {
+			t.Errorf("got %+v, want it to say what was not looked at", f)
+		}
 	}
 }
 

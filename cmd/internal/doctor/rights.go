@@ -115,10 +115,14 @@ func (k *kafkaPart) rights(ctx context.Context) ([]Finding, error) {
 		}
 		found = append(found, f...)
 	}
-	if len(found) == 0 {
-		return one(ok("enough for " + roleNames(k.patient.Roles)))
+	if len(found) > 0 {
+		return found, nil
 	}
-	return found, nil
+	enough := "enough for " + roleNames(k.patient.Roles)
+	if slices.Contains(k.patient.Roles, app.Lifecycle) {
+		enough += "; of lifecycle's transactional id only Describe was looked at, not Write: that cannot be seen without writing"
+	}
+	return one(ok(enough))
 }
 
 func joined(all []right) string {
@@ -232,8 +236,8 @@ func (k *kafkaPart) mayRead(ctx context.Context, group string) (bool, error) {
 	return len(operations) == 0 || slices.Contains(operations, kadm.OpRead), nil // none at all: the broker does not say
 }
 
-// mayTransact reports whether we may see a transactional id, which whoever may write with it may. To try would end the
-// transaction of whoever writes with it now.
+// mayTransact reports whether we may see a transactional id, which whoever may write with it may; others may too, so it is
+// not enough. To try would end the transaction of whoever writes with it now.
 func (k *kafkaPart) mayTransact(ctx context.Context, id string) (bool, error) {
 	request := kmsg.NewPtrDescribeTransactionsRequest()
 	request.TransactionalIDs = []string{id}
