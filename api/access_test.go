@@ -387,3 +387,18 @@ func TestABearerTokenWhoseIssuerIsAwayIsNotRefusedForGood(t *testing.T) {
 		t.Error("no Retry-After")
 	}
 }
+
+// Of a member that is there twice a schema sees the last one; what is done must be what it saw.
+func TestABodyIsUsedAsItWasChecked(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	s.Do(t, apitest.OrgA, "platform:test", integration.CreateAccount{Account: "u-twice", Kind: integration.User, Name: "n"})
+	r := request(t, s, apitest.Admin, http.MethodPost, "/iam/v2/api-keys",
+		`{"spec":{"display_name":7,"junk":1,"description":"first","expires_at":"2027-01-01T00:00:00Z"},"spec":{"display_name":"k","owner":{"id":"u-twice"}}}`)
+	if r.status != http.StatusCreated {
+		t.Fatalf("got %d %s", r.status, r.body)
+	}
+	if text := string(r.body); strings.Contains(text, "first") || strings.Contains(text, "2027") {
+		t.Errorf("got %d %s, want nothing of the first member", r.status, text)
+	}
+}

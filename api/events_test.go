@@ -316,7 +316,8 @@ func TestAWatchIsCountedWhenItBegins(t *testing.T) {
 func TestAWatchRefusesATimeThatIsNoneAlsoBesideAPlace(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)
-	for _, since := range []string{"2026", "yesterday"} {
+	request(t, s, apitest.Admin, http.MethodGet, watched, "", "Last-Event-ID", "9223372036854775807").refused(t, http.StatusBadRequest, "invalid_parameter")
+	for _, since := range []string{"2026", "yesterday", "1969-12-31T23:59:59.998Z", "0001-01-01T00:00:00Z"} {
 		for _, headers := range [][]string{nil, {"Last-Event-ID", "0"}} {
 			fault := request(t, s, apitest.Admin, http.MethodGet, watched+"?since="+since, "", headers...).refused(t, http.StatusBadRequest, "invalid_parameter")
 			if fault.Source == nil || fault.Source.Parameter != "since" {

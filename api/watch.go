@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -56,12 +57,15 @@ func (s *streams) end(o integration.OrganizationID) {
 func (s *Server) begin(c *call) (from int64, err error) {
 	last, text := c.Header.Get("Last-Event-Id"), c.URL.Query().Get("since")
 	seen, ok := readPlace(last)
-	if last != "" && !ok {
+	if last != "" && (!ok || seen == math.MaxInt64) {
 		return 0, failParameter("Last-Event-ID", "want the id of an event")
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if text != "" && err != nil {
 		return 0, failParameter("since", "want a time as in 2026-01-02T15:04:05Z")
+	}
+	if text != "" && at.Unix() < 0 { // to Kafka such times are no times but words
+		return 0, failParameter("since", "want a time after 1970-01-01T00:00:00Z")
 	}
 	if from, err = s.events.End(c.Organization); err == nil && last == "" && text != "" {
 		ctx, cancel := context.WithTimeout(c.Context(), lookedFor)

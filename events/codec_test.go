@@ -362,7 +362,10 @@ func TestWhatIsNotACommandIsRefusedWithTheReason(t *testing.T) {
 		r    *kgo.Record
 		want string
 	}{
-		"no headers":         {with(func(r *kgo.Record) { r.Headers = nil }), "ce_specversion"},
+		"no headers": {with(func(r *kgo.Record) { r.Headers = nil }), "ce_specversion"},
+		"data in a header": {with(func(r *kgo.Record) {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: "ce_data", Value: []byte("{}")})
+		}), "ce_data"},
 		"an old version":     {with(set("ce_specversion", "0.3")), "ce_specversion"},
 		"no id":              {with(set("ce_id", "")), "id"},
 		"no source":          {with(set("ce_source", "")), "source"},

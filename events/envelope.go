@@ -126,6 +126,10 @@ func readBinary(r *kgo.Record, content string) (event.Event, error) {
 			return e, fmt.Errorf("header %s is there twice", h.Key)
 		}
 		seen[name] = true
+		if name == "data" || name == "data_base64" || name == "datacontenttype" {
+			// In structured mode these are no attributes but the value and its type.
+			return e, fmt.Errorf("header %s is the name of something else", h.Key)
+		}
 		value := string(h.Value)
 		if !utf8.ValidString(value) { // the state's JSON would turn two of them into one
 			return e, fmt.Errorf("header %s is not valid UTF-8", h.Key)
