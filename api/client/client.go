@@ -18,6 +18,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/rolebridge/rolebridge/api/wire"
+	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -26,7 +27,8 @@ type Config struct {
 	URL    string
 	Key    string
 	Secret secret.Text
-	// HTTP is the client to use; nil is one of this client's own.
+	// HTTP is the client to use; nil is one of this client's own. Its CheckRedirect is not used: redirects are refused, since
+	// the API key would go along to other ports, schemes and subdomains.
 	HTTP *http.Client
 	// Agent is the User-Agent.
 	Agent string
@@ -62,9 +64,12 @@ func New(c Config) (*Client, error) {
 	}
 	c.URL = strings.TrimRight(c.URL, "/")
 	c.Tries = cmp.Or(c.Tries, someTries)
-	if c.HTTP == nil {
-		c.HTTP = &http.Client{Timeout: timeout}
+	own := http.Client{Timeout: timeout}
+	if c.HTTP != nil {
+		own = *c.HTTP
 	}
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.HTTP = &own
 	return &Client{c}, errors.Join(faults...)
 }
 
@@ -145,15 +150,28 @@ func (c *Client) try(ctx context.Context, r request, v any) (retry time.Duration
 	if err != nil {
 		return 0, err
 	}
-	if resp.StatusCode >= 400 {
+	if resp.StatusCode >= 300 {
 		return failed(resp, text)
 	}
 	if v != nil && len(text) > 0 {
-		if err := json.Unmarshal(text, v); err != nil {
+		if err := decode(text, v); err != nil {
 			return never, fmt.Errorf("the answer is not what was expected: %w", err)
 		}
 	}
 	return 0, nil
+}
+
+// decode reads one JSON document. Numbers of no known type stay as they are written.
+func decode(text []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("there is more behind it")
+	}
+	return nil
 }
 
 // sign says who asks.
@@ -169,6 +187,10 @@ const longestRetry = 10 * time.Second
 
 func failed(resp *http.Response, text []byte) (retry time.Duration, err error) {
 	e := &Error{Status: resp.StatusCode, Request: resp.Header.Get("X-Request-Id"), Command: resp.Header.Get("X-Rolebridge-Command-Id")}
+	if e.Status < 400 {
+		e.Faults = []wire.Fault{misled(resp)}
+		return never, e
+	}
 	var f wire.Failure
 	if json.Unmarshal(text, &f) == nil {
 		e.Faults = f.Errors
@@ -183,4 +205,17 @@ func failed(resp *http.Response, text []byte) (retry time.Duration, err error) {
 		}
 	}
 	return never, e
+}
+
+// misled is what is said of an answer below 400 that is none: most often a redirect.
+func misled(resp *http.Response) wire.Fault {
+	f := wire.Fault{
+		Status: strconv.Itoa(resp.StatusCode), Code: string(integration.CodeInvalid),
+		Detail: fmt.Sprintf("the server answered %d %s, which the API does not", resp.StatusCode, http.StatusText(resp.StatusCode)),
+	}
+	if to := resp.Header.Get("Location"); to != "" {
+		f.Detail = fmt.Sprintf("the server sends to another address (%d), %q: the API key is not sent there", resp.StatusCode, to)
+		f.Resolution = "If the API is there, give that address."
+	}
+	return f
 }

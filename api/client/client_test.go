@@ -125,3 +125,30 @@ func TestAWrongConfigurationIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestTheKeyIsNotSentWhereARedirectPoints(t *testing.T) {
+	t.Parallel()
+	stolen := make(chan string, 100)
+	thief := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { stolen <- r.URL.Path }))
+	t.Cleanup(thief.Close)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		sends := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, thief.URL+"/x\u202e", status) })
+		for _, config := range []client.Config{{}, {HTTP: &http.Client{}}} {
+			c := openWith(t, sends, config)
+			_, read := c.Read(t.Context(), "env", "cspi-12345")
+			_, created := c.Create(t.Context(), wire.IntegrationRequest{})
+			var followed error
+			for _, err := range c.Follow(t.Context(), client.Watch{}) {
+				followed = err
+			}
+			for what, err := range map[string]error{"read": read, "create": created, "follow": followed} {
+				if client.Code(err) != integration.CodeInvalid || !strings.Contains(err.Error(), thief.URL) || strings.Contains(err.Error(), "\u202e") {
+					t.Errorf("%d, %s: got %v, want an error that names the other address", status, what, err)
+				}
+			}
+		}
+	}
+	if len(stolen) > 0 {
+		t.Errorf("the other address was asked for %s", <-stolen)
+	}
+}

@@ -3,7 +3,6 @@ package client
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +49,9 @@ func (c *Client) Follow(ctx context.Context, w Watch) iter.Seq2[wire.Event, erro
 		for {
 			more, err := c.stream(ctx, &w, func(e wire.Event) bool {
 				opened = true
-				wait.Reset()
+				if e.ID != "" { // a stream that is only opened is no progress
+					wait.Reset()
+				}
 				return e.Type == "" || yield(e, nil)
 			})
 			switch _, answered := errors.AsType[*Error](err); {
@@ -104,7 +105,7 @@ func (c *Client) stream(ctx context.Context, w *Watch, take func(wire.Event) boo
 	if w.After != "" {
 		req.Header.Set("Last-Event-ID", w.After)
 	}
-	resp, err := (&http.Client{Transport: c.config.HTTP.Transport}).Do(req) // without a timeout of the whole
+	resp, err := (&http.Client{Transport: c.config.HTTP.Transport, CheckRedirect: c.config.HTTP.CheckRedirect}).Do(req) // without a timeout of the whole
 	if err != nil {
 		return true, err
 	}
@@ -130,7 +131,7 @@ func (c *Client) stream(ctx context.Context, w *Watch, take func(wire.Event) boo
 		var event wire.Event
 		if e.Type == EventGap {
 			event.Type = EventGap
-		} else if err := json.Unmarshal([]byte(e.Data), &event); err != nil {
+		} else if err := decode([]byte(e.Data), &event); err != nil {
 			return true, fmt.Errorf("the stream is not what was expected: %w", err)
 		}
 		w.After = cmp.Or(e.LastEventID, w.After)

@@ -124,7 +124,7 @@ func (l *login) integrations(c *cobra.Command) []string {
 	return l.ask(c, func(ctx context.Context, api *client.Client) (ids []string, err error) {
 		all, err := api.List(ctx, environment, "")
 		for _, i := range all {
-			ids = append(ids, i.ID+"\t"+i.DisplayName)
+			ids = append(ids, i.ID+"\t"+oneLine(i.DisplayName, 100))
 		}
 		return ids, err
 	})
@@ -134,7 +134,7 @@ func (l *login) accounts(c *cobra.Command, of string) []string {
 	return l.ask(c, func(ctx context.Context, api *client.Client) (ids []string, err error) {
 		all, err := api.Accounts(ctx, of)
 		for _, a := range all {
-			ids = append(ids, a.ID+"\t"+a.DisplayName)
+			ids = append(ids, a.ID+"\t"+oneLine(a.DisplayName, 100))
 		}
 		return ids, err
 	})

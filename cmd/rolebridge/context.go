@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -65,40 +66,66 @@ func (f *contextFlags) add(c *cobra.Command, or string) {
 	c.Flags().StringVar(&f.environment, "environment", "", "Environment ID.")
 }
 
-// on lays the flags over a context, which must then be whole.
-func (f *contextFlags) on(s streams, c *contexts.Context) (err error) {
-	c.URL = strings.TrimRight(cmp.Or(f.url, c.URL), "/")
-	c.Environment = cmp.Or(f.environment, c.Environment)
+// apiKey is an API key with its secret; without an id it is none.
+type apiKey struct {
+	id     string
+	secret secret.Text
+}
+
+// ask reads the API key that the flags name, and asks for its secret if need be. Nobody must wait for that: it is done
+// before the file of contexts is locked.
+func (f *contextFlags) ask(ctx context.Context, s streams) (k apiKey, err error) {
 	switch {
 	case f.key != "" && f.keyFile != "":
-		return usagef("want one of --api-key and --key-file")
+		return k, usagef("want one of --api-key and --key-file")
 	case f.keyFile != "":
-		c.Key, c.Secret, err = readKey(f.keyFile)
+		k.id, k.secret, err = readKey(f.keyFile)
 	case f.key != "":
-		c.Key = f.key
-		c.Secret, err = s.secret("Secret of " + f.key)
+		k.id = f.key
+		k.secret, err = s.secret(ctx, "Secret of "+f.key)
 	}
-	if err != nil {
-		return err
+	return k, err
+}
+
+// on lays the flags and the key that was asked for over a context, which must then be whole.
+func (f *contextFlags) on(k apiKey, c *contexts.Context) error {
+	c.URL = strings.TrimRight(cmp.Or(f.url, c.URL), "/")
+	c.Environment = cmp.Or(f.environment, c.Environment)
+	if k.id != "" {
+		c.Key, c.Secret = k.id, k.secret
 	}
-	_, err = client.New(client.Config{URL: c.URL, Key: c.Key, Secret: c.Secret})
+	_, err := client.New(client.Config{URL: c.URL, Key: c.Key, Secret: c.Secret})
 	return usage(err)
 }
 
-// secret reads a line, which a terminal does not show.
-func (s streams) secret(of string) (secret.Text, error) {
-	fmt.Fprintf(s.err, "%s: ", of)
-	var text string
+// secret reads a line, which a terminal does not show, until ctx ends.
+func (s streams) secret(ctx context.Context, of string) (secret.Text, error) {
+	if err := ctx.Err(); err != nil {
+		return secret.Text{}, err
+	}
+	read, restore := func() (string, error) { return s.line(), nil }, func() {}
 	if f, ok := s.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		typed, err := term.ReadPassword(int(f.Fd()))
+		fd := int(f.Fd())
+		was, err := term.GetState(fd)
 		if err != nil {
 			return secret.Text{}, usage(err)
 		}
-		text = string(typed)
-	} else {
-		text = s.line()
+		read = func() (string, error) {
+			typed, err := term.ReadPassword(fd)
+			return string(typed), err
+		}
+		restore = func() { _ = term.Restore(fd, was) } // what ReadPassword does only once it has read
 	}
+	fmt.Fprintf(s.err, "%s: ", of)
+	text, err := answered(ctx, read)
 	fmt.Fprintln(s.err)
+	switch {
+	case ctx.Err() != nil:
+		restore()
+		return secret.Text{}, ctx.Err()
+	case err != nil:
+		return secret.Text{}, usage(err)
+	}
 	if text = strings.TrimSpace(text); text == "" {
 		return secret.Text{}, usage(errors.New("no secret was given"))
 	}
@@ -127,11 +154,28 @@ func newContextCreate(s streams) *cobra.Command {
 			made := contexts.Context{
 				Name: args[0], URL: s.env(envURL), Key: s.env(envKey), Secret: secret.New(s.env(envSecret)), Environment: s.env(envEnvironment),
 			}
-			return s.changeContexts(c, func(b *contexts.Book) (func() error, error) {
+			isNew := func(b *contexts.Book) error {
 				if _, ok := b.Find(made.Name); ok {
-					return nil, integration.Refuse(integration.CodeExists, "context %q exists; change it with: rolebridge context update %s", made.Name, made.Name)
+					return integration.Refuse(integration.CodeExists, "context %q exists; change it with: rolebridge context update %s", made.Name, made.Name)
 				}
-				if err := of.on(s, &made); err != nil {
+				return nil
+			}
+			now, err := s.readBook()
+			if err != nil {
+				return err
+			}
+			if err := isNew(now); err != nil { // before anything is asked
+				return err
+			}
+			key, err := of.ask(c.Context(), s)
+			if err != nil {
+				return err
+			}
+			return s.changeContexts(c, func(b *contexts.Book) (func() error, error) {
+				if err := isNew(b); err != nil {
+					return nil, err
+				}
+				if err := of.on(key, &made); err != nil {
 					return nil, err
 				}
 				b.Put(made)
@@ -164,6 +208,9 @@ func (s streams) changeContexts(c *cobra.Command, change func(*contexts.Book) (f
 
 // kept is an error of the file, unless it has a code of its own.
 func kept(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
 	if _, ok := errors.AsType[*exit](err); ok {
 		return err
 	}
@@ -186,15 +233,26 @@ func newContextUpdate(s streams) *cobra.Command {
 		),
 		Args: atMost(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if of == (contextFlags{}) && name == "" {
+				return usagef("nothing to change: set --url, --api-key, --key-file, --environment or --name")
+			}
+			now, err := s.readBook()
+			if err != nil {
+				return err
+			}
+			if _, err := chosen(now, args); err != nil { // before anything is asked
+				return err
+			}
+			key, err := of.ask(c.Context(), s)
+			if err != nil {
+				return err
+			}
 			return s.changeContexts(c, func(b *contexts.Book) (func() error, error) {
 				is, err := chosen(b, args)
-				switch {
-				case err != nil:
+				if err != nil {
 					return nil, err
-				case of == (contextFlags{}) && name == "":
-					return nil, usagef("nothing to change: set --url, --api-key, --key-file, --environment or --name")
 				}
-				if err := of.on(s, &is); err != nil {
+				if err := of.on(key, &is); err != nil {
 					return nil, err
 				}
 				if name != "" && name != is.Name {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -114,7 +115,9 @@ func TestContextsAreListedUsedChangedAndDeleted(t *testing.T) {
 	c.want(t, 2, "context", "create", "x", "--api-key", "K")
 	c.want(t, 4, "context", "delete", "one", "two") // and asks nothing
 	c.stdin = "n\n"
-	c.want(t, 2, "context", "delete", "second")
+	if got := c.want(t, 2, "context", "delete", "second"); !strings.HasSuffix(got.err, "Error: nothing was deleted; use --force to delete without being asked\n") {
+		t.Errorf("got %q", got.err)
+	}
 	c.stdin = "y\n"
 	gone := c.want(t, 0, "context", "delete", "second")
 	if !strings.Contains(gone.out, `Deleted context "second".`) || !strings.Contains(gone.err, "No context is current") {
@@ -158,4 +161,46 @@ func TestTheCommandLinesVariablesAreNoSettingsOfTheServer(t *testing.T) {
 			t.Errorf("%s keeps the server from starting: %v", name, err)
 		}
 	}
+}
+
+func TestWhileASecretIsAskedForOthersChangeTheFile(t *testing.T) {
+	t.Parallel()
+	c := withBook(t)
+	in, typed := io.Pipe()
+	asked := make(chan struct{})
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(t.Context(), []string{"context", "create", "a", "--url", "https://a.example.com", "--api-key", "K"}, streams{
+			in: in, out: io.Discard, err: &prompted{asked: asked}, env: func(name string) string { return c.env[name] }, home: c.homeless,
+		})
+	}()
+	<-asked
+	c.want(t, 0, "context", "create", "b", "--url", "https://b.example.com", "--key-file", file(t, "key", "K:hush"))
+	if _, err := io.WriteString(typed, "hush\n"); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-ended; code != 0 {
+		t.Errorf("got exit code %d", code)
+	}
+	if got := c.want(t, 0, "context", "list"); !strings.Contains(got.out, "a.example.com") || !strings.Contains(got.out, "b.example.com") {
+		t.Errorf("got %s, want both", got.out)
+	}
+	// What cannot be done asks nothing.
+	for _, args := range [][]string{{"create", "a"}, {"update", "none"}} {
+		got := (&cli{env: c.env, stdin: "hush\n"}).run(t, append([]string{"context", args[0], args[1]}, "--api-key", "K")...)
+		if got.code == 0 || strings.Contains(got.err, "Secret of") {
+			t.Errorf("%v: got %d, %q", args, got.code, got.err)
+		}
+	}
+}
+
+// prompted is a standard error that tells of the first thing that is written to it.
+type prompted struct{ asked chan struct{} }
+
+func (p *prompted) Write(text []byte) (int, error) {
+	if p.asked != nil {
+		close(p.asked)
+		p.asked = nil
+	}
+	return len(text), nil
 }

@@ -5,10 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -35,7 +32,7 @@ type letters struct {
 func (l *letters) filters(c *cobra.Command) {
 	l.add(c)
 	f := c.Flags()
-	f.StringVar(&l.since, "since", "", "Only those written since then: a time as in RFC 3339, or how long ago, e.g. 2h.")
+	f.StringVar(&l.since, "since", "", "Only those written so long ago at most (90s, 12h, 2d), or since a time (2026-01-02T15:04:05Z).")
 	f.StringVar(&l.reason, "reason", "", "Only those whose reason has this text in it.")
 	f.StringVar(&l.topic, "topic", "", "Only those of this topic, without the prefix: commands, results or events.")
 	f.IntVar(&l.limit, "limit", 100, "At most so many, the newest: 1 to 10000.")
@@ -52,16 +49,9 @@ func (l *letters) filter(t events.Topics) (dlq.Filter, error) {
 	if l.since == "" {
 		return f, nil
 	}
-	if ago, err := time.ParseDuration(l.since); err == nil && ago >= 0 {
-		f.Since = time.Now().Add(-ago)
-		return f, nil
-	}
-	at, err := time.Parse(time.RFC3339, l.since)
-	if err != nil {
-		return f, usagef("--since: %q: want a time as in RFC 3339, or how long ago, e.g. 2h", l.since)
-	}
-	f.Since = at
-	return f, nil
+	var err error
+	f.Since, err = sinceFlag(l.since)
+	return f, err
 }
 
 // open opens the box, which the caller closes. options add to those of the client.
@@ -107,33 +97,6 @@ func showBytes(b []byte) bytesShown {
 	return bytesShown{Base64: new(base64.StdEncoding.EncodeToString(b))}
 }
 
-// printable writes what a terminal might obey, or might show as something else, as escapes of Go.
-func printable(text string) string {
-	var b strings.Builder
-	for n := 0; n < len(text); {
-		r, size := utf8.DecodeRuneInString(text[n:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, text[n])
-		case r == '\n' || r == '\t' || unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		}
-		n += size
-	}
-	return b.String()
-}
-
-// oneLine is printable text on one line.
-func oneLine(text string, most int) string {
-	text = strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(printable(text))
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most-1]) + "…"
-	}
-	return text
-}
-
 func showLetter(l dlq.Letter) letterShown {
 	shown := letterShown{
 		ID: l.ID.String(), Time: l.At.UTC(), Topic: oneLine(l.Topic, 300), Partition: l.From, Offset: l.Position, Key: showBytes(l.Key),
@@ -170,7 +133,7 @@ The id, partition@offset, is where the dead letter is, and names it for show and
 			if err != nil {
 				return err
 			}
-			found, more, err := call2(box.List(ctx, f))
+			found, more, err := callTwo(box.List(ctx, f))
 			if err != nil {
 				return err
 			}
@@ -183,14 +146,6 @@ The id, partition@offset, is where the dead letter is, and names it for show and
 	l.filters(c)
 	out.flag(c)
 	return c
-}
-
-// call2 is [call] for two values.
-func call2[T, U any](v T, u U, err error) (T, U, error) {
-	if err != nil {
-		err = &called{err}
-	}
-	return v, u, err
 }
 
 func (s streams) showLetters(out format, found []dlq.Letter) error {

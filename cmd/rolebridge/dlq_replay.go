@@ -92,7 +92,7 @@ func (l *letters) choose(ctx context.Context, s streams, box dlq.Box, named []st
 		return nil, err
 	}
 	if len(named) == 0 {
-		found, more, err := call2(box.List(ctx, f))
+		found, more, err := callTwo(box.List(ctx, f))
 		if more > 0 {
 			fmt.Fprintf(s.err, "%d older ones are left out; see --limit.\n", more)
 		}
@@ -103,7 +103,7 @@ func (l *letters) choose(ctx context.Context, s streams, box dlq.Box, named []st
 		if err != nil {
 			return nil, usage(err)
 		}
-		letter, _, err := call2(box.Show(ctx, id))
+		letter, _, err := callTwo(box.Show(ctx, id))
 		if errors.Is(err, events.ErrNoRecord) || errors.Is(err, dlq.ErrNoLetter) {
 			return nil, &exit{integration.CodeNotFound.Answer().Exit, err}
 		}

@@ -50,7 +50,7 @@ in base64.`,
 				return err
 			}
 			defer box.Client.Close()
-			letter, record, err := call2(box.Show(ctx, id))
+			letter, record, err := callTwo(box.Show(ctx, id))
 			if errors.Is(err, events.ErrNoRecord) || errors.Is(err, dlq.ErrNoLetter) {
 				return &exit{integration.CodeNotFound.Answer().Exit, err}
 			}

@@ -316,6 +316,9 @@ func TestTheNewestLettersAreListedLast(t *testing.T) {
 	if got := b.listed("--since", time.Now().Add(time.Hour).Format(time.RFC3339)); len(got) != 0 {
 		t.Errorf("since a time to come: got %+v", got)
 	}
+	if got := b.listed("--since", "2d"); len(got) != 7 {
+		t.Errorf("of two days: got %+v", got)
+	}
 	if got := b.listed("--since", "1h", "--topic", "results"); len(got) != 0 {
 		t.Errorf("of results: got %+v", got)
 	}

@@ -50,7 +50,7 @@ with exit code 0 when --limit is reached, and with 130 when it is interrupted. M
 				return err
 			}
 			w := client.Watch{Environment: p.Environment, Integration: id, After: last, Lost: func(err error, wait time.Duration) {
-				fmt.Fprintf(s.err, "The connection is lost (%v); trying again in %v.\n", err, wait.Round(100*time.Millisecond))
+				fmt.Fprintf(s.err, "The connection is lost (%s); trying again in %v.\n", printable(err.Error()), wait.Round(100*time.Millisecond))
 			}}
 			if limit < 0 {
 				return usagef("--limit %d: want 0, which is without end, or more", limit)
@@ -95,12 +95,17 @@ func beginningAt(since string, beginning, resumed bool) (at time.Time, err error
 	case since == "":
 		return at, nil
 	}
-	if at, err = time.Parse(time.RFC3339, since); err == nil {
+	return sinceFlag(since)
+}
+
+// sinceFlag reads a time, or how long ago it was.
+func sinceFlag(since string) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339, since); err == nil {
 		return at, nil
 	}
 	ago, err := parseLife(since)
 	if err != nil || ago <= 0 {
-		return at, usagef("--since %s: want a length of time such as 90s, 12h or 2d, or a time such as 2026-01-02T15:04:05Z", since)
+		return time.Time{}, usagef("--since %s: want a length of time such as 90s, 12h or 2d, or a time such as 2026-01-02T15:04:05Z", since)
 	}
 	return time.Now().Add(-ago), nil
 }
@@ -131,7 +136,7 @@ func (s streams) printEvent(out format, e wire.Event) error {
 	case inJSON:
 		text, err := json.Marshal(e)
 		if err == nil {
-			_, err = s.out.Write(append(text, '\n'))
+			_, err = s.out.Write(append(escaped(text), '\n'))
 		}
 		return err
 	case inYAML:
@@ -140,7 +145,7 @@ func (s streams) printEvent(out format, e wire.Event) error {
 		}
 		return out.document(s.out, e)
 	}
-	_, err := fmt.Fprintf(s.out, "%s  %s  %-28s  %s\n", when(e.Time), e.Integration, e.Type, essence(e.Data))
+	_, err := fmt.Fprintf(s.out, "%s  %s  %-28s  %s\n", when(e.Time), oneLine(e.Integration, 100), oneLine(e.Type, 100), essence(e.Data))
 	return err
 }
 
@@ -152,8 +157,10 @@ func essence(data map[string]any) string {
 		switch v := data[name].(type) {
 		case string:
 			text = v
-		case bool, float64:
-			text = fmt.Sprint(v)
+		case bool:
+			text = strconv.FormatBool(v)
+		case json.Number: // as it is written
+			text = v.String()
 		}
 		if text == "" {
 			continue
@@ -161,7 +168,7 @@ func essence(data map[string]any) string {
 		if strings.ContainsFunc(text, func(r rune) bool { return r == ' ' || r == '"' || !unicode.IsPrint(r) }) {
 			text = strconv.Quote(text)
 		}
-		parts = append(parts, name+"="+text)
+		parts = append(parts, oneLine(name, 100)+"="+text)
 	}
 	return strings.Join(parts, " ")
 }
@@ -192,7 +199,7 @@ and what happened to one that is deleted.`,
 			}
 			rows := make([][]string, 0, len(all))
 			for _, e := range all {
-				rows = append(rows, []string{when(e.Time), e.Type, essence(e.Data)})
+				rows = append(rows, []string{when(e.Time), oneLine(e.Type, 100), essence(e.Data)})
 			}
 			if all == nil {
 				all = []wire.Event{}

@@ -88,6 +88,12 @@ func call[T any](v T, err error) (T, error) {
 	return v, err
 }
 
+// callTwo is [call] for two values.
+func callTwo[T, U any](v T, u U, err error) (T, U, error) {
+	_, err = call(v, err)
+	return v, u, err
+}
+
 // report prints what c returned and returns the exit code for it.
 func report(c *cobra.Command, err error, to io.Writer) int {
 	if err == nil {
@@ -116,13 +122,13 @@ func report(c *cobra.Command, err error, to io.Writer) int {
 		code = client.Code(err).Answer().Exit
 	}
 	for _, one := range apart(err) {
-		fmt.Fprintf(to, "Error: %s\n", words(one))
+		fmt.Fprintf(to, "Error: %s\n", printable(words(one)))
 	}
 	if text := advice(c, err, answer); text != "" {
-		fmt.Fprintf(to, "\nSuggestions:\n    %s\n", text)
+		fmt.Fprintf(to, "\nSuggestions:\n    %s\n", printable(text))
 	}
 	if answered && answer.Status >= 500 && answer.Request != "" {
-		fmt.Fprintf(to, "Request: %s\n", answer.Request)
+		fmt.Fprintf(to, "Request: %s\n", printable(answer.Request))
 	}
 	return code
 }

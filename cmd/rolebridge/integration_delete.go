@@ -54,7 +54,7 @@ type deletion struct {
 	word  string
 	force bool
 	ids   []string
-	// name is what a person knows the thing by; nothing is oneAsk about one that does not exist.
+	// name is what a person knows the thing by; nothing is asked about one that does not exist.
 	name   func(id string) (string, error)
 	remove func(id string) error
 	// removed waits until it is gone for good; nil does not wait.
@@ -104,7 +104,7 @@ func (s streams) sure(ctx context.Context, force bool, args []string) error {
 	}
 	yes, err := confirmed(ctx, s, fmt.Sprintf("Are you sure you want to delete %s?", strings.Join(args, ", ")))
 	if err == nil && !yes {
-		err = usagef("nothing was deleted; use --force to delete without being oneAsk")
+		err = usagef("nothing was deleted; use --force to delete without being asked")
 	}
 	return err
 }
@@ -112,20 +112,32 @@ func (s streams) sure(ctx context.Context, force bool, args []string) error {
 // confirmed asks a yes-or-no question, until ctx ends.
 func confirmed(ctx context.Context, s streams, question string) (bool, error) {
 	fmt.Fprintf(s.err, "%s (y/n): ", question)
-	answer := make(chan string, 1)
+	line, err := answered(ctx, func() (string, error) { return s.line(), nil })
+	if err != nil {
+		fmt.Fprintln(s.err)
+		return false, err
+	}
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return true, nil
+	}
+	return false, nil
+}
+
+// answered is what a person types, unless ctx ends before.
+func answered(ctx context.Context, read func() (string, error)) (text string, err error) {
+	done := make(chan struct{})
+	var typed string
+	var failed error
 	go func() { // ends with the process, if nothing is typed any more
-		answer <- s.line()
+		typed, failed = read()
+		close(done)
 	}()
 	select {
 	case <-ctx.Done():
-		fmt.Fprintln(s.err)
-		return false, ctx.Err()
-	case line := <-answer:
-		switch strings.ToLower(strings.TrimSpace(line)) {
-		case "y", "yes":
-			return true, nil
-		}
-		return false, nil
+		return "", ctx.Err()
+	case <-done:
+		return typed, failed
 	}
 }
 

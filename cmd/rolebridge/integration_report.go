@@ -133,7 +133,7 @@ func printReport(to io.Writer, r integration.Report) error {
 			continue
 		}
 		if check.Detail != "" {
-			fmt.Fprintf(to, "\n%s: %s\n", check.Name, check.Detail)
+			fmt.Fprintf(to, "\n%s: %s\n", check.Name, printable(check.Detail))
 		}
 		if check.Remedy == "" {
 			continue
@@ -144,7 +144,7 @@ func printReport(to io.Writer, r integration.Report) error {
 		names[check.Remedy] = append(names[check.Remedy], string(check.Name))
 	}
 	for _, remedy := range remedies {
-		fmt.Fprintf(to, "\nTo mend %s:\n%s\n", strings.Join(names[remedy], ", "), strings.TrimSpace(remedy))
+		fmt.Fprintf(to, "\nTo mend %s:\n%s\n", strings.Join(names[remedy], ", "), printable(strings.TrimSpace(remedy)))
 	}
 	return printReading(to, r.Policy)
 }
@@ -155,7 +155,7 @@ func printReading(to io.Writer, r *integration.Reading) error {
 	case r == nil:
 		return nil
 	case !r.Read:
-		fmt.Fprintf(to, "\nTrust policy not read (%s): %s.\n", r.Reason, r.Detail)
+		fmt.Fprintf(to, "\nTrust policy not read (%s): %s.\n", r.Reason, printable(r.Detail))
 	case len(r.Findings) == 0:
 		fmt.Fprintln(to, "\nTrust policy read: the linter has nothing to complain about.")
 	default:
@@ -176,7 +176,7 @@ func printReading(to io.Writer, r *integration.Reading) error {
 		}
 	}
 	if r.Remedy != "" {
-		fmt.Fprintf(to, "\n%s\n", strings.TrimSpace(r.Remedy))
+		fmt.Fprintf(to, "\n%s\n", printable(strings.TrimSpace(r.Remedy)))
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func (f *format) document(to io.Writer, v any) error {
 			return err
 		}
 	} else {
-		text = append(text, '\n')
+		text = append(escaped(text), '\n')
 	}
 	_, err = to.Write(text)
 	return err
@@ -61,16 +61,20 @@ func (f *format) document(to io.Writer, v any) error {
 // toYAML turns JSON into YAML in the same order: JSON is YAML, so only the style has to change.
 func toYAML(text []byte) ([]byte, error) {
 	var n yaml.Node
-	if err := yaml.Unmarshal(text, &n); err != nil {
+	if err := yaml.Unmarshal(escapedYAML(text), &n); err != nil {
 		return nil, err
 	}
 	plain(&n)
-	return yaml.Marshal(&n)
+	text, err := yaml.Marshal(&n)
+	return escapedYAML(text), err
 }
 
 func plain(n *yaml.Node) {
 	if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
 		n.Style = 0
+		if printable(n.Value) != n.Value {
+			n.Style = yaml.DoubleQuotedStyle // where it can be escaped
+		}
 	}
 	for _, child := range n.Content {
 		plain(child)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,27 +13,40 @@ import (
 	"github.com/rolebridge/rolebridge/integration"
 )
 
-// exitCodes are those of the domain's codes, with what they mean together; the rest has no code of the domain.
-func exitCodes() [][2]string {
+// exitCode is one number that a command line ends with.
+type exitCode struct {
+	number int
+	means  string
+	codes  []integration.Code // of errors that it is for; the rest has no code of the domain
+}
+
+// exitCodes are all of them, in their order.
+func exitCodes() []exitCode {
 	means := map[int]string{
 		1: "our fault: see the log of the server", 2: "wrong input", 3: "not permitted", 4: "not found",
 		5: "a conflict with what there is; of a proof: trust is not valid; of explain: a gate is shut", 6: "over quota",
 		7: "not now: try again later", 8: "not authenticated",
 	}
-	of := map[int][]string{}
+	of := map[int][]integration.Code{}
 	for _, c := range integration.Codes() {
 		n := c.Answer().Exit
-		of[n] = append(of[n], "`"+string(c)+"`")
+		of[n] = append(of[n], c)
 	}
-	rows := [][2]string{{"0", "done"}}
-	for n := 1; n < interrupted; n++ {
-		if of[n] == nil {
-			continue
-		}
+	all := []exitCode{{means: "done"}}
+	for _, n := range slices.Sorted(maps.Keys(of)) {
 		slices.Sort(of[n])
-		rows = append(rows, [2]string{fmt.Sprint(n), cmp.Or(means[n], "see the codes") + " (" + strings.Join(of[n], ", ") + ")"})
+		all = append(all, exitCode{n, cmp.Or(means[n], "see the codes"), of[n]})
 	}
-	return append(rows, [2]string{fmt.Sprint(interrupted), "interrupted"})
+	return append(all, exitCode{number: interrupted, means: "interrupted"})
+}
+
+// exitLines are the exit codes as the help shows them.
+func exitLines() string {
+	var b strings.Builder
+	for _, e := range exitCodes() {
+		fmt.Fprintf(&b, "\n  %-4d %s", e.number, e.means)
+	}
+	return b.String()
 }
 
 // reference is docs/CLI.md: every verb with its flags, from the commands themselves.
@@ -40,8 +54,16 @@ func reference(root *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString("# The command line\n\n<!-- Made by `go generate ./cmd/rolebridge` from the commands themselves. -->\n\n")
 	fmt.Fprintf(&b, "```\n%s\n```\n\n## Exit codes\n\n| code | means (and the codes of errors that it is for) |\n|---|---|\n", root.Long)
-	for _, row := range exitCodes() {
-		fmt.Fprintf(&b, "| %s | %s |\n", row[0], row[1])
+	for _, e := range exitCodes() {
+		means := e.means
+		if len(e.codes) > 0 {
+			names := make([]string, len(e.codes))
+			for n, c := range e.codes {
+				names[n] = "`" + string(c) + "`"
+			}
+			means += " (" + strings.Join(names, ", ") + ")"
+		}
+		fmt.Fprintf(&b, "| %d | %s |\n", e.number, means)
 	}
 	b.WriteString("\n## Variables\n\n| variable | stands in for |\n|---|---|\n")
 	for _, row := range [][2]string{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,9 +33,13 @@ func TestTheReferenceIsThatOfTheCommands(t *testing.T) {
 			t.Errorf("%s, exit code %d, is not in the table", code, code.Answer().Exit)
 		}
 	}
+	help := (&cli{}).want(t, 0, "--help").out
 	for _, row := range exitCodes() {
-		if strings.Contains(row[1], "see the codes") {
-			t.Errorf("exit code %s has no meaning in words", row[0])
+		if line := fmt.Sprintf("\n  %-4d %s\n", row.number, row.means); !strings.Contains(help, line) {
+			t.Errorf("%q is not in the help", line)
+		}
+		if strings.Contains(row.means, "see the codes") {
+			t.Errorf("exit code %d has no meaning in words", row.number)
 		}
 	}
 	if strings.Contains(want, "/root/") || strings.Contains(want, "/home/") {

@@ -38,8 +38,7 @@ Verbs that ask the API take its address, an API key and the environment from fla
 else from the context that ROLEBRIDGE_CONTEXT names or that is current ("context create"). A context that --context names
 goes before the variables.
 
-Exit codes: 0 done, 1 our fault, 2 wrong input, 3 not permitted, 4 not found, 5 conflict or trust not valid, 6 over quota,
-7 try again later, 8 not authenticated, 130 interrupted.`,
+Exit codes:` + exitLines(),
 		SilenceUsage: true, SilenceErrors: true, Args: verb, Version: version(),
 		PersistentPreRunE: notEmpty,
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },

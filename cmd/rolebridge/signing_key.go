@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rolebridge/rolebridge/events/signature"
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/wholefile"
 )
 
 // newSigningKey makes keys that sign commands.
@@ -27,7 +27,7 @@ only who holds a registered key may, and only as the actors that it is registere
 
 func newSigningKeyCreate(s streams) *cobra.Command {
 	var name string
-	var actors []string
+	var actors, organizations []string
 	c := &cobra.Command{
 		Use:   "create <file>",
 		Short: "Write a new private key to a file that only its owner can read, and print how to register it.",
@@ -36,24 +36,22 @@ func newSigningKeyCreate(s streams) *cobra.Command {
 			"rolebridge signing-key create api.pem --name api --actor '*'",
 			"A key for a control plane that makes organizations.",
 			"rolebridge signing-key create plane.pem --name plane --actor platform:plane",
+			"A key that acts as one principal, in one organization.",
+			"rolebridge signing-key create job.pem --name job --actor u-admin --organization org-1",
 		),
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			key := signature.NewKey()
-			entry, err := signature.Entry(name, key.Public(), actors)
+			entry, err := signature.Entry(name, key.Public(), actors, organizations)
 			if err != nil {
 				return usage(err)
 			}
-			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			err = wholefile.Create(args[0], key.PEM())
 			if errors.Is(err, fs.ErrExist) {
 				return &exit{integration.CodeExists.Answer().Exit, fmt.Errorf("%s exists; a key is never overwritten", args[0])}
 			}
 			if err != nil {
 				return usage(err)
-			}
-			_, err = f.Write(key.PEM())
-			if err := errors.Join(err, f.Close()); err != nil {
-				return err
 			}
 			if _, err := fmt.Fprintf(s.err, "%s holds a new private key. Register it with every decider, in lifecycle.signers_file:\n\n", args[0]); err != nil {
 				return err
@@ -64,6 +62,7 @@ func newSigningKeyCreate(s streams) *cobra.Command {
 	}
 	c.Flags().StringVar(&name, "name", "", "Name of the producer, for logs and refusals.")
 	c.Flags().StringSliceVar(&actors, "actor", nil, "Whom the key may act as: a principal, a beginning with \"*\", or \"*\" for all but the platform (repeat).")
+	c.Flags().StringSliceVar(&organizations, "organization", nil, "Where it may: an organization, or a beginning with \"*\" (repeat); all when absent.")
 	return c
 }
 

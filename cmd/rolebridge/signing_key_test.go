@@ -128,3 +128,23 @@ func TestAForgedCommandUnderTheSameIDIsNotTakenForTheAnswer(t *testing.T) {
 		p.want(t, 0, append(args, "--signing-key", file)...)
 	}
 }
+
+func TestAKeyIsRegisteredForTheOrganizationsThatAreNamed(t *testing.T) {
+	t.Parallel()
+	c, dir := &cli{}, t.TempDir()
+	made := c.want(t, 0, "signing-key", "create", filepath.Join(dir, "a"), "--name", "a", "--actor", "u-1", "--organization", "org-1", "--organization", "team-*")
+	if !strings.Contains(made.out, "organizations:\n        - org-1\n        - team-*\n") {
+		t.Errorf("got %s", made.out)
+	}
+	if _, err := signature.ParseSigners([]byte(made.out)); err != nil {
+		t.Error(err)
+	}
+	if made := c.want(t, 0, "signing-key", "create", filepath.Join(dir, "b"), "--name", "b", "--actor", "u-1"); strings.Contains(made.out, "organizations") {
+		t.Errorf("got %s, want none named, which is all", made.out)
+	}
+	c.want(t, 2, "signing-key", "create", filepath.Join(dir, "c"), "--name", "c", "--actor", "u-1", "--organization", "*x*")
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 2 {
+		t.Errorf("got %v, %v, want two keys and nothing else", left, err)
+	}
+}

@@ -32,7 +32,7 @@ func object(to io.Writer, rows []row) error {
 	all := make([][]string, 0, len(rows))
 	for _, r := range rows {
 		if r.value != "" {
-			all = append(all, []string{r.name, r.value})
+			all = append(all, []string{r.name, printable(r.value)})
 		}
 	}
 	_, all = fit(columns(to), nil, all)
@@ -45,13 +45,24 @@ func object(to io.Writer, rows []row) error {
 
 // list prints many objects under a heading.
 func list(to io.Writer, heading []string, rows [][]string) error {
-	heading, rows = fit(columns(to), heading, rows)
+	heading, rows = fit(columns(to), heading, printableRows(rows))
 	t := bordered(to)
 	t.Header(heading)
 	if err := t.Bulk(rows); err != nil {
 		return err
 	}
 	return t.Render()
+}
+
+// printableRows are rows of which a terminal shows all and obeys nothing.
+func printableRows(rows [][]string) [][]string {
+	out := make([][]string, len(rows))
+	for n, r := range rows {
+		for _, cell := range r {
+			out[n] = append(out[n], printable(cell))
+		}
+	}
+	return out
 }
 
 // bordered draws with + - and |, as scripts and eyes are used to.

@@ -121,9 +121,13 @@ func ParseSigners(text []byte) (*Signers, error) {
 	return all, errors.Join(faults...)
 }
 
-// Entry is how a key is registered, as a file for [ParseSigners] or a part of one.
-func Entry(name string, key PublicKey, actors []string) ([]byte, error) {
-	text, err := yaml.Marshal(map[string]any{"signers": []map[string]any{{"name": name, "public_key": key.String(), "actors": actors}}})
+// Entry is how a key is registered, as a file for [ParseSigners] or a part of one. No organizations are all.
+func Entry(name string, key PublicKey, actors, organizations []string) ([]byte, error) {
+	entry := map[string]any{"name": name, "public_key": key.String(), "actors": actors}
+	if len(organizations) > 0 {
+		entry["organizations"] = organizations
+	}
+	text, err := yaml.Marshal(map[string]any{"signers": []map[string]any{entry}})
 	if err != nil {
 		return nil, err
 	}

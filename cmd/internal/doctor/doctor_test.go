@@ -79,7 +79,7 @@ func newSite(t *testing.T, brokers []string, options ...kgo.Opt) *site {
 func (s *site) register(c *app.Config, actor string) {
 	s.t.Helper()
 	dir, key := s.t.TempDir(), signature.NewKey()
-	entry, err := signature.Entry("ours", key.Public(), []string{actor})
+	entry, err := signature.Entry("ours", key.Public(), []string{actor}, nil)
 	s.must(err)
 	c.Commands.SigningKeyFile, c.Lifecycle.SignersFile = filepath.Join(dir, "key.pem"), filepath.Join(dir, "signers.yaml")
 	s.must(os.WriteFile(c.Commands.SigningKeyFile, key.PEM(), 0o600))

@@ -114,7 +114,7 @@ func (f File) Read() (*Book, error) {
 		return nil, err
 	}
 	defer file.Close()
-	if err := f.close(file); err != nil {
+	if err := f.restrict(file); err != nil {
 		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(file, longest+1))
@@ -149,8 +149,8 @@ func withoutValues(err error) error {
 	return errors.New("it is no YAML")
 }
 
-// close takes the rights of others away.
-func (f File) close(file *os.File) error {
+// restrict takes the rights of others away.
+func (f File) restrict(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil {
 		return err
