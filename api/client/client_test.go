@@ -1,12 +1,14 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rolebridge/rolebridge/api/client"
 	"github.com/rolebridge/rolebridge/api/wire"
@@ -138,9 +140,11 @@ func TestTheKeyIsNotSentWhereARedirectPoints(t *testing.T) {
 			_, read := c.Read(t.Context(), "env", "cspi-12345")
 			_, created := c.Create(t.Context(), wire.IntegrationRequest{})
 			var followed error
-			for _, err := range c.Follow(t.Context(), client.Watch{}) {
+			bounded, cancel := context.WithTimeout(t.Context(), time.Minute) // who follows a redirect is turned away for ever
+			for _, err := range c.Follow(bounded, client.Watch{}) {
 				followed = err
 			}
+			cancel()
 			for what, err := range map[string]error{"read": read, "create": created, "follow": followed} {
 				if client.Code(err) != integration.CodeInvalid || !strings.Contains(err.Error(), thief.URL) || strings.Contains(err.Error(), "\u202e") {
 					t.Errorf("%d, %s: got %v, want an error that names the other address", status, what, err)

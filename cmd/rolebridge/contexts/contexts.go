@@ -106,6 +106,10 @@ const longest = 1 << 20
 // Read returns the book; a file that does not exist is an empty one.
 func (f File) Read() (*Book, error) {
 	b := &Book{all: map[string]Context{}}
+	// Opening a pipe would wait for somebody who writes to it.
+	if info, err := os.Stat(f.Path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a file", f.Path)
+	}
 	file, err := os.Open(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, nil

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/rolebridge/rolebridge/cmd/rolebridge/contexts"
@@ -126,5 +127,17 @@ func TestALinkStaysALinkAndARefusedChangeChangesNothing(t *testing.T) {
 	b, err := at(t, target).Read()
 	if err != nil || len(b.List()) != 2 {
 		t.Errorf("got %v, %v; want both contexts", b.List(), err)
+	}
+}
+
+func TestWhatIsNoFileIsNotWaitedFor(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "config.yaml")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, t.TempDir()} {
+		if _, err := at(t, path).Read(); err == nil || !strings.Contains(err.Error(), "not a file") {
+			t.Errorf("%s: got %v", path, err)
+		}
 	}
 }
