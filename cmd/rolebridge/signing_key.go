@@ -17,7 +17,7 @@ import (
 func newSigningKey(s streams) *cobra.Command {
 	c := group("signing-key", "Manage keys that sign commands.", newSigningKeyCreate(s), newSigningKeyShow(s), newSigningKeySign(s))
 	c.Long = `Manage keys that sign commands. Whoever may write to the commands topic may name any actor; with lifecycle.require_signed
-only who holds a registered key may, and only as the actors that it is registered for. To begin with it, take these steps:
+only who holds a registered key may, and only as the actors and sources that it is registered for. To begin with it, take these steps:
   1. signing-key create     one for the api, one for each control plane; its entry goes to the file lifecycle.signers_file
   2. lifecycle.signers_file given to every decider, which reads it again every few seconds: signatures count when they are there
   3. commands.signing_key_file  given to the api; other producers sign as docs/COMMANDS.md says
@@ -26,23 +26,23 @@ only who holds a registered key may, and only as the actors that it is registere
 }
 
 func newSigningKeyCreate(s streams) *cobra.Command {
-	var name string
-	var actors, organizations []string
+	var registered signature.Signer
 	c := &cobra.Command{
 		Use:   "create <file>",
 		Short: "Write a new private key to a file that only its owner can read, and print how to register it.",
 		Example: examples(
 			"A key for the api, which acts as everybody but the platform.",
-			"rolebridge signing-key create api.pem --name api --actor '*'",
+			"rolebridge signing-key create api.pem --name api --actor '*' --source /rolebridge/api",
 			"A key for a control plane that makes organizations.",
-			"rolebridge signing-key create plane.pem --name plane --actor platform:plane",
+			"rolebridge signing-key create plane.pem --name plane --actor platform:plane --source /plane",
 			"A key that acts as one principal, in one organization.",
 			"rolebridge signing-key create job.pem --name job --actor u-admin --organization org-1",
 		),
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			key := signature.NewKey()
-			entry, err := signature.Entry(name, key.Public(), actors, organizations)
+			registered.PublicKey = key.Public().String()
+			entry, err := registered.Entry()
 			if err != nil {
 				return usage(err)
 			}
@@ -60,9 +60,10 @@ func newSigningKeyCreate(s streams) *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().StringVar(&name, "name", "", "Name of the producer, for logs and refusals.")
-	c.Flags().StringSliceVar(&actors, "actor", nil, "Whom the key may act as: a principal, a beginning with \"*\", or \"*\" for all but the platform (repeat).")
-	c.Flags().StringSliceVar(&organizations, "organization", nil, "Where it may: an organization, or a beginning with \"*\" (repeat); all when absent.")
+	c.Flags().StringVar(&registered.Name, "name", "", "Name of the producer, for logs and refusals.")
+	c.Flags().StringSliceVar(&registered.Actors, "actor", nil, "Whom the key may act as: a principal, a beginning with \"*\", or \"*\" for all but the platform (repeat).")
+	c.Flags().StringSliceVar(&registered.Organizations, "organization", nil, "Where it may: an organization, or a beginning with \"*\" (repeat); all when absent.")
+	c.Flags().StringSliceVar(&registered.Sources, "source", nil, "What its commands may name as their source, which nobody else may then: a source, or a beginning with \"*\" (repeat); when absent, what no other key has.")
 	return c
 }
 

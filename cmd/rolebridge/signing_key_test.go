@@ -21,7 +21,7 @@ func TestAKeyIsMadeRegisteredAndSignsWhatIsRequiredToBeSigned(t *testing.T) {
 	p := newPlane(t)
 	p.apply(t)
 	file := filepath.Join(t.TempDir(), "plane.pem")
-	made := p.want(t, 0, "signing-key", "create", file, "--name", "plane", "--actor", "platform:cli")
+	made := p.want(t, 0, "signing-key", "create", file, "--name", "plane", "--actor", "platform:cli", "--source", "/rolebridge/cli")
 	signers, err := signature.ParseSigners([]byte(made.out))
 	if err != nil {
 		t.Fatalf("what is printed is no file of signers: %v\n%s", err, made.out)
@@ -129,20 +129,21 @@ func TestAForgedCommandUnderTheSameIDIsNotTakenForTheAnswer(t *testing.T) {
 	}
 }
 
-func TestAKeyIsRegisteredForTheOrganizationsThatAreNamed(t *testing.T) {
+func TestAKeyIsRegisteredForTheOrganizationsAndSourcesThatAreNamed(t *testing.T) {
 	t.Parallel()
 	c, dir := &cli{}, t.TempDir()
-	made := c.want(t, 0, "signing-key", "create", filepath.Join(dir, "a"), "--name", "a", "--actor", "u-1", "--organization", "org-1", "--organization", "team-*")
-	if !strings.Contains(made.out, "organizations:\n        - org-1\n        - team-*\n") {
+	made := c.want(t, 0, "signing-key", "create", filepath.Join(dir, "a"), "--name", "a", "--actor", "u-1", "--organization", "org-1", "--organization", "team-*", "--source", "/plane/*")
+	if !strings.Contains(made.out, "organizations:\n        - org-1\n        - team-*\n      sources:\n        - /plane/*\n") {
 		t.Errorf("got %s", made.out)
 	}
 	if _, err := signature.ParseSigners([]byte(made.out)); err != nil {
 		t.Error(err)
 	}
-	if made := c.want(t, 0, "signing-key", "create", filepath.Join(dir, "b"), "--name", "b", "--actor", "u-1"); strings.Contains(made.out, "organizations") {
+	if made := c.want(t, 0, "signing-key", "create", filepath.Join(dir, "b"), "--name", "b", "--actor", "u-1"); strings.Contains(made.out, "organizations") || strings.Contains(made.out, "sources") {
 		t.Errorf("got %s, want none named, which is all", made.out)
 	}
 	c.want(t, 2, "signing-key", "create", filepath.Join(dir, "c"), "--name", "c", "--actor", "u-1", "--organization", "*x*")
+	c.want(t, 2, "signing-key", "create", filepath.Join(dir, "d"), "--name", "d", "--actor", "u-1", "--source", "*")
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 2 {
 		t.Errorf("got %v, %v, want two keys and nothing else", left, err)

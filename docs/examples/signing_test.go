@@ -17,7 +17,7 @@ func TestEveryExampleSignsWhatMustBeSigned(t *testing.T) {
 	t.Parallel()
 	platform, plane := signature.NewKey(), signature.NewKey()
 	signers, err := signature.ParseSigners(fmt.Appendf(nil,
-		"signers:\n  - {name: platform, public_key: %s, actors: ['platform:*']}\n  - {name: plane, public_key: %s, actors: [%s]}\n",
+		"signers:\n  - {name: platform, public_key: %s, actors: ['platform:*']}\n  - {name: plane, public_key: %s, actors: [%s], sources: [/examples/*]}\n",
 		platform.Public(), plane.Public(), administrator))
 	if err != nil {
 		t.Fatal(err)

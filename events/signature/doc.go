@@ -6,6 +6,6 @@
 // The life of a signature: the producer takes its event in the JSON format of CloudEvents 1.0, with the attribute
 // signaturekey, brings it into the canonical form of RFC 8785 and signs those bytes; the signature, in base64url, becomes
 // the attribute signature. Binary or structured mode makes no difference. A decider looks the key up among its [Signers],
-// makes the same bytes again, and judges the actor, the organization and the age ([Policy.Check]). A record that is sent
+// makes the same bytes again, and judges the actor, the organization, the source and the age ([Policy.Check]). A record that is sent
 // again has the same source and id, so it is decided once; one that is older than receipts are kept is refused.
 package signature

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/events/signature"
@@ -352,6 +353,63 @@ func TestASignerActsOnlyAsWhomItIsRegisteredFor(t *testing.T) {
 	}
 }
 
+// Ids are told apart by source: who could name another's source could take that one's ids.
+func TestASignerSendsOnlyFromItsOwnSources(t *testing.T) {
+	t.Parallel()
+	all := map[string]*producer{}
+	var entries []signature.Signer
+	for name, sources := range map[string][]string{
+		"plane": {"/plane"}, "fleet": {"/fleet/*", "/shared"}, "other": {"/shared"}, "rest": nil,
+	} {
+		p := newProducer(t, "*")
+		all[name] = p
+		entries = append(entries, signature.Signer{Name: name, PublicKey: p.key.Public().String(), Actors: []string{"*"}, Sources: sources})
+	}
+	text, err := yaml.Marshal(map[string]any{"signers": entries})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signers, err := signature.ParseSigners(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		signer, source string
+		may            bool
+	}{
+		{"plane", "/plane", true},
+		{"plane", "/plane/", false}, // only "*" is a beginning
+		{"plane", "/Plane", false},
+		{"plane", "/fleet/1", false},
+		{"plane", "/nobodys", false},
+		{"fleet", "/fleet/1", true},
+		{"fleet", "/fleet", false},
+		{"fleet", "/plane", false},
+		{"fleet", "/shared", true},
+		{"other", "/shared", true},
+		{"rest", "/nobodys", true}, // a list that is absent
+		{"rest", "/plane", false},
+		{"rest", "/plane2", true},
+		{"rest", "/fleet/1", false},
+		{"rest", "/shared", false},
+	} {
+		p, cmd := all[c.signer], asked()
+		p.policy.Signers = func() *signature.Signers { return signers }
+		cmd.Source = c.source
+		if may := signers.WritesAs(p.key.Public(), c.source); may != c.may {
+			t.Errorf("%s writes as %s: %t, want %t", c.signer, c.source, may, c.may)
+		}
+		if !c.may {
+			p.refused(p.record(cmd), fmt.Sprintf("signer %s may not send commands of source %q", c.signer, c.source))
+		} else if refusal := p.check(p.record(cmd)); refusal != nil {
+			t.Errorf("%s as %s: %v", c.signer, c.source, refusal)
+		}
+	}
+	if signers.WritesAs(signature.NewKey().Public(), "/nobodys") {
+		t.Error("a key that is not registered may write")
+	}
+}
+
 // A receipt recognises a repetition for as long as receipts are kept; after that the signature must not count any more.
 func TestASignatureCountsForLessTimeThanReceiptsAreKept(t *testing.T) {
 	t.Parallel()
@@ -419,15 +477,16 @@ func TestFaultsOfRegisteredKeysAreAllNamed(t *testing.T) {
 	good := signature.NewKey().Public().String()
 	_, err := signature.ParseSigners(fmt.Appendf(nil, `signers:
 - {public_key: "no base64!", actors: [u-1]}
-- {name: a, public_key: %s, actors: ["u-*-x"], organizations: [""]}
-- {name: b, public_key: %s}
+- {name: a, public_key: %s, actors: ["u-*-x"], organizations: [""], sources: ["/a/*/b"]}
+- {name: b, public_key: %s, sources: ["*"]}
+- {name: c, sources: []}
 `, good, good))
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
-		"signers[0].name", "signers[0].public_key: want base64", "signers[1].actors", "signers[1].organizations",
-		"signers[2].actors: empty", "signers[2].public_key: is that of a too",
+		"signers[0].name", "signers[0].public_key: want base64", "signers[1].actors", "signers[1].organizations", "signers[1].sources",
+		"signers[2].actors: empty", "signers[2].public_key: is that of a too", "signers[2].sources: \"*\" would take all", "signers[3].sources: empty",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nlacks %q", err, want)

@@ -27,14 +27,31 @@ const (
 const MaxSigners = 1000
 
 // Signers are the registered keys. Safe for concurrent use; it never changes.
-type Signers struct{ byID map[string]signer }
+type Signers struct {
+	byID map[string]signer
+	// claimed are the sources of all lists: whoever has none may not use them.
+	claimed []string
+}
 
-// signer is one registered key: whom it may speak for, and where.
+// Signer registers one key: whom it may act as, where, and as which source.
+type Signer struct {
+	// Name is for logs and refusals.
+	Name string `yaml:"name"`
+	// PublicKey as [PublicKey.String] writes it.
+	PublicKey string `yaml:"public_key"`
+	// Actors are principals, or beginnings of them with "*"; the platform is meant only by name.
+	Actors []string `yaml:"actors"`
+	// Organizations are those in which it may act, or beginnings with "*"; nil is all.
+	Organizations []string `yaml:"organizations,omitempty"`
+	// Sources are what its commands may name as their source, or beginnings with "*". Ids are told apart by source, so a
+	// source in a list belongs to those that list it; nil is whatever no list names.
+	Sources []string `yaml:"sources,omitempty"`
+}
+
+// signer is one registered key, ready to check.
 type signer struct {
-	name          string
-	key           PublicKey
-	actors        []string
-	organizations []string
+	Signer
+	key PublicKey
 }
 
 // anyone matches every text, or every one that begins with what stands before it.
@@ -42,7 +59,7 @@ const anyone = "*"
 
 // mayActAs reports whether the signer speaks for p. The platform itself must be meant by name: "*" is everybody else.
 func (s signer) mayActAs(p integration.Principal) bool {
-	return slices.ContainsFunc(s.actors, func(pattern string) bool {
+	return slices.ContainsFunc(s.Actors, func(pattern string) bool {
 		if p.IsPlatform() && !integration.Principal(pattern).IsPlatform() {
 			return false
 		}
@@ -51,7 +68,19 @@ func (s signer) mayActAs(p integration.Principal) bool {
 }
 
 func (s signer) mayAskIn(o integration.OrganizationID) bool {
-	return slices.ContainsFunc(s.organizations, func(pattern string) bool { return matches(pattern, string(o)) })
+	return s.Organizations == nil || among(s.Organizations, string(o))
+}
+
+// mayWriteAs reports whether a signer's commands may come from source.
+func (s *Signers) mayWriteAs(by signer, source string) bool {
+	if by.Sources != nil {
+		return among(by.Sources, source)
+	}
+	return !among(s.claimed, source)
+}
+
+func among(patterns []string, text string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(pattern, text) })
 }
 
 func matches(pattern, text string) bool {
@@ -63,12 +92,7 @@ func matches(pattern, text string) bool {
 
 // signersFile is what [ParseSigners] reads.
 type signersFile struct {
-	Signers []struct {
-		Name          string   `yaml:"name"`
-		PublicKey     string   `yaml:"public_key"`
-		Actors        []string `yaml:"actors"`
-		Organizations []string `yaml:"organizations"`
-	} `yaml:"signers"`
+	Signers []Signer `yaml:"signers"`
 }
 
 // ParseSigners reads registered keys from YAML:
@@ -78,6 +102,7 @@ type signersFile struct {
 //	    public_key: MCowBQYDK2VwAyEA…   # as `rolebridge signing-key show` prints it
 //	    actors: ["*"]                    # whom it may act as; the platform only by name, e.g. "platform:*"
 //	    organizations: ["*"]             # where; all when absent
+//	    sources: ["/rolebridge/api"]     # what it may name as source; when absent, what no other list names
 //
 // It names all faults at once.
 func ParseSigners(text []byte) (*Signers, error) {
@@ -85,12 +110,12 @@ func ParseSigners(text []byte) (*Signers, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	if err := dec.Decode(&file); err != nil {
-		return nil, fmt.Errorf("signers: want a list of signers, each with name, public_key, actors and organizations: %w", err)
+		return nil, fmt.Errorf("signers: want a list of signers, each with name, public_key, actors, and perhaps organizations and sources: %w", err)
 	}
 	if n := len(file.Signers); n == 0 || n > MaxSigners {
 		return nil, fmt.Errorf("signers: %d: want 1 to %d", n, MaxSigners)
 	}
-	all := &Signers{map[string]signer{}}
+	all := &Signers{byID: map[string]signer{}}
 	var faults []error
 	for n, s := range file.Signers {
 		fault := func(field, want string) { faults = append(faults, fmt.Errorf("signers[%d].%s: %s", n, field, want)) }
@@ -100,13 +125,16 @@ func ParseSigners(text []byte) (*Signers, error) {
 		if len(s.Actors) == 0 {
 			fault("actors", "empty: want principals, or \"*\" for all but the platform")
 		}
-		if s.Organizations == nil {
-			s.Organizations = []string{anyone}
-		}
-		for field, patterns := range map[string][]string{"actors": s.Actors, "organizations": s.Organizations} {
+		for field, patterns := range map[string][]string{"actors": s.Actors, "organizations": s.Organizations, "sources": s.Sources} {
 			if slices.Contains(patterns, "") || slices.ContainsFunc(patterns, func(p string) bool { return strings.Contains(strings.TrimSuffix(p, anyone), anyone) }) {
 				fault(field, "want texts with a \"*\" at the end at most")
 			}
+		}
+		if s.Sources != nil && len(s.Sources) == 0 {
+			fault("sources", "empty: leave the list out for sources that no other list names")
+		}
+		if slices.Contains(s.Sources, anyone) {
+			fault("sources", "\"*\" would take all sources from all others: leave the list out for those that no other list names")
 		}
 		key, err := ParsePublicKey(s.PublicKey)
 		if err != nil {
@@ -114,20 +142,17 @@ func ParseSigners(text []byte) (*Signers, error) {
 			continue
 		}
 		if other, twice := all.byID[key.ID()]; twice {
-			fault("public_key", "is that of "+other.name+" too")
+			fault("public_key", "is that of "+other.Name+" too")
 		}
-		all.byID[key.ID()] = signer{s.Name, key, s.Actors, s.Organizations}
+		all.byID[key.ID()] = signer{s, key}
+		all.claimed = append(all.claimed, s.Sources...)
 	}
 	return all, errors.Join(faults...)
 }
 
-// Entry is how a key is registered, as a file for [ParseSigners] or a part of one. No organizations are all.
-func Entry(name string, key PublicKey, actors, organizations []string) ([]byte, error) {
-	entry := map[string]any{"name": name, "public_key": key.String(), "actors": actors}
-	if len(organizations) > 0 {
-		entry["organizations"] = organizations
-	}
-	text, err := yaml.Marshal(map[string]any{"signers": []map[string]any{entry}})
+// Entry is how the key is registered, as a file for [ParseSigners] or a part of one.
+func (s Signer) Entry() ([]byte, error) {
+	text, err := yaml.Marshal(signersFile{[]Signer{s}})
 	if err != nil {
 		return nil, err
 	}
@@ -138,13 +163,19 @@ func Entry(name string, key PublicKey, actors, organizations []string) ([]byte, 
 // Find returns the name of the signer with that key.
 func (s *Signers) Find(key PublicKey) (name string, ok bool) {
 	found, ok := s.byID[key.ID()]
-	return found.name, ok
+	return found.Name, ok
 }
 
 // Speaks reports whether the signer with that key may act as actor.
 func (s *Signers) Speaks(key PublicKey, actor integration.Principal) bool {
 	found, ok := s.byID[key.ID()]
 	return ok && found.mayActAs(actor)
+}
+
+// WritesAs reports whether commands of the signer with that key may come from source.
+func (s *Signers) WritesAs(key PublicKey, source string) bool {
+	found, ok := s.byID[key.ID()]
+	return ok && s.mayWriteAs(found, source)
 }
 
 // Policy judges commands.
@@ -171,7 +202,8 @@ func (p Policy) Check(r *kgo.Record, cmd integration.Command, now time.Time) *in
 	case of == claim{}:
 		return refuse("the command has no signature, and this installation decides signed commands only")
 	}
-	by, known := p.find(of.Key)
+	signers := p.signers()
+	by, known := signers.byID[of.Key]
 	if !known {
 		return refuse("attribute signaturekey names no registered key: %.64q", of.Key)
 	}
@@ -181,7 +213,7 @@ func (p Policy) Check(r *kgo.Record, cmd integration.Command, now time.Time) *in
 	}
 	switch {
 	case !ed25519.Verify(by.key.key, signed, raw):
-		return refuse("the signature is not that of this command by %s", by.name)
+		return refuse("the signature is not that of this command by %s", by.Name)
 	case cmd.Time.IsZero():
 		return refuse("attribute time is missing: a signature counts for %v", MaxAge)
 	case cmd.Time.Before(now.Add(-MaxAge)):
@@ -189,18 +221,21 @@ func (p Policy) Check(r *kgo.Record, cmd integration.Command, now time.Time) *in
 	case cmd.Time.After(now.Add(MaxSkew)):
 		return refuse("the command is of %s, which is to come: is the producer's clock right?", cmd.Time.UTC().Format(time.RFC3339))
 	case !by.mayActAs(cmd.Actor):
-		return refuse("signer %s may not act as %s", by.name, cmd.Actor)
+		return refuse("signer %s may not act as %s", by.Name, cmd.Actor)
 	case !by.mayAskIn(cmd.Organization):
-		return refuse("signer %s may not act in organization %s", by.name, cmd.Organization)
+		return refuse("signer %s may not act in organization %s", by.Name, cmd.Organization)
+	case !signers.mayWriteAs(by, cmd.Source):
+		return refuse("signer %s may not send commands of source %.200q", by.Name, cmd.Source)
 	}
 	return nil
 }
 
-func (p Policy) find(id string) (s signer, known bool) {
-	if p.Signers != nil {
-		s, known = p.Signers().byID[id]
+// signers are the keys that are registered now, none if the installation has none.
+func (p Policy) signers() *Signers {
+	if p.Signers == nil {
+		return &Signers{}
 	}
-	return s, known
+	return p.Signers()
 }
 
 func refuse(format string, args ...any) *integration.Refusal {

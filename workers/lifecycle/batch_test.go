@@ -85,15 +85,15 @@ func (b *bench) decide(records ...*kgo.Record) []*kgo.Record {
 
 func (b *bench) command(id string, actor integration.Principal, o integration.OrganizationID, ask integration.Ask) *kgo.Record {
 	b.t.Helper()
-	r, err := b.codec.CommandRecord(integration.Command{Source: "test", ID: id, Organization: o, Actor: actor, Time: b.now, Ask: ask})
+	r, err := b.codec.CommandRecord(integration.Command{Source: source, ID: id, Organization: o, Actor: actor, Time: b.now, Ask: ask})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return r
 }
 
-// events returns the events among records, as type and answered command.
-func (b *bench) events(records []*kgo.Record) (found []string) {
+// read returns the events among records.
+func (b *bench) read(records []*kgo.Record) (found []integration.Event) {
 	b.t.Helper()
 	for _, r := range records {
 		if r.Topic != topics.Events() {
@@ -103,6 +103,18 @@ func (b *bench) events(records []*kgo.Record) (found []string) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
+		found = append(found, e)
+	}
+	return found
+}
+
+// source is who sends the bench's commands.
+const source = "test"
+
+// events returns the events among records, as type and answered command.
+func (b *bench) events(records []*kgo.Record) (found []string) {
+	b.t.Helper()
+	for _, e := range b.read(records) {
 		text := e.Fact.Type()
 		if e.Answers != nil {
 			text += " answers " + e.Answers.ID
@@ -305,7 +317,7 @@ func TestReceiptsAreDroppedWhenTheirCommandCannotComeAgain(t *testing.T) {
 	if tombstones != 2 { // of "found" and "1"
 		t.Errorf("%d tombstones, want 2", tombstones)
 	}
-	if _, ok := b.p.org(org).Receipt(integration.Asker{Source: "test", ID: "1"}); ok {
+	if _, ok := b.p.org(org).Receipt(integration.Asker{Source: source, ID: "1"}); ok {
 		t.Error("the receipt is still there")
 	}
 	if len(b.p.answered) != 1 {

@@ -2,10 +2,12 @@ package lifecycle
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/rolebridge/rolebridge/events/signature"
 	"github.com/rolebridge/rolebridge/integration"
@@ -14,13 +16,27 @@ import (
 // signed makes the bench ask for signatures, and returns a producer's key that may act as the platform.
 func (b *bench) signed() signature.Key {
 	b.t.Helper()
-	key := signature.NewKey()
-	signers, err := signature.ParseSigners([]byte("signers: [{name: plane, actors: ['platform:*'], public_key: " + key.Public().String() + "}]"))
+	return b.register(nil)[0]
+}
+
+// register makes the bench ask for signatures, and returns a key for each list of sources. All may act as the platform.
+func (b *bench) register(sources ...[]string) []signature.Key {
+	b.t.Helper()
+	keys, entries := make([]signature.Key, len(sources)), make([]signature.Signer, len(sources))
+	for n := range sources {
+		keys[n] = signature.NewKey()
+		entries[n] = signature.Signer{Name: "plane", PublicKey: keys[n].Public().String(), Actors: []string{"platform:*"}, Sources: sources[n]}
+	}
+	text, err := yaml.Marshal(map[string]any{"signers": entries})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	signers, err := signature.ParseSigners(text)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.d.proof = signature.Policy{Required: true, Signers: func() *signature.Signers { return signers }}
-	return key
+	return keys
 }
 
 // signedBy is the record with a signature more.
@@ -36,14 +52,7 @@ func (b *bench) signedBy(key signature.Key, r *kgo.Record) *kgo.Record {
 // refusal is the last one among records.
 func (b *bench) refusal(records []*kgo.Record) (last integration.Refusal) {
 	b.t.Helper()
-	for _, r := range records {
-		if r.Topic != topics.Events() {
-			continue
-		}
-		e, err := b.codec.Event(r)
-		if err != nil {
-			b.t.Fatal(err)
-		}
+	for _, e := range b.read(records) {
 		if refused, ok := e.Fact.(integration.Refused); ok {
 			last = refused.Refusal
 		}
@@ -81,6 +90,29 @@ func TestOnlyWhoHoldsTheKeyMakesAnOrganization(t *testing.T) {
 	other := b.command("c-2", "u-admin", org, integration.ConfigureOrganization{InsecureRoles: integration.InsecureWarn})
 	if refused := b.refusal(b.decide(b.at(b.signedBy(key, other))...)); refused.Code != integration.CodeUnproved {
 		t.Errorf("as another actor: %v, want %s", refused, integration.CodeUnproved)
+	}
+}
+
+// A command is one by its source and id: who could send under another's source could take the ids that are its own.
+func TestARegisteredProducerTakesNoIDsOfAnother(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	keys := b.register([]string{source}, []string{"/other"}, nil)
+	owner, other, unbound := keys[0], keys[1], keys[2]
+	create := func() *kgo.Record {
+		return b.command("c-1", "platform:plane", org, integration.CreateOrganization{Admin: "u-admin"})
+	}
+	for _, thief := range []signature.Key{other, unbound} {
+		taken := b.decide(b.at(b.signedBy(thief, create()))...)
+		if refused := b.refusal(taken); refused.Code != integration.CodeUnproved || !strings.Contains(refused.Message, "may not send commands of source") {
+			t.Errorf("under another's source: %+v, want %s", refused, integration.CodeUnproved)
+		}
+		if s, ok := b.restored().orgs[org]; ok {
+			t.Errorf("the refused command left %+v in the state; want nothing, its id is the owner's", s)
+		}
+	}
+	if got := b.events(b.decide(b.at(b.signedBy(owner, create()))...)); !slices.Equal(got, []string{"organization.created answers c-1"}) {
+		t.Errorf("the owner of the id: %v", got)
 	}
 }
 

@@ -177,7 +177,7 @@ func (r *run) settings(t *testing.T) app.Config {
 	signs := signature.NewKey()
 	r.secrets.AddPEM(t, "the key that signs commands", signs.PEM())
 	c.Commands.SigningKeyFile = r.file(t, "api.pem", string(signs.PEM()))
-	c.Lifecycle.SignersFile = r.file(t, "signers.yaml", fmt.Sprintf("signers: [{name: api, actors: ['*'], public_key: %s}]\n", signs.Public()))
+	c.Lifecycle.SignersFile = r.file(t, "signers.yaml", fmt.Sprintf("signers: [{name: api, actors: ['*'], sources: [%s], public_key: %s}]\n", events.SourceAPI, signs.Public()))
 
 	authority := certtest.New(t, "")
 	r.pool, r.server = authority, certtest.Write(t, r.dir, authority.Server(t))

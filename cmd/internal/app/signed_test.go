@@ -44,23 +44,23 @@ func (s *signedSite) file(name, text string) string {
 	return path
 }
 
-// register adds a new key to the file of registered keys.
-func (s *signedSite) register(name, actor string) (key signature.Key, path string) {
+// register adds a new key to the file of registered keys; a source is that key's alone.
+func (s *signedSite) register(name, actor, source string) (key signature.Key, path string) {
 	s.t.Helper()
 	key = signature.NewKey()
-	s.entries += fmt.Sprintf("  - {name: %s, actors: [%q], public_key: %s}\n", name, actor, key.Public())
+	s.entries += fmt.Sprintf("  - {name: %s, actors: [%q], sources: [%q], public_key: %s}\n", name, actor, source, key.Public())
 	return key, s.file("signers.yaml", "signers:\n"+s.entries)
 }
 
-// ask sends a command, signed by key if there is one, and returns the answer.
-func (s *signedSite) ask(key *signature.Key, actor integration.Principal, ask integration.Ask) integration.Fact {
+// ask sends a command of source, signed by key if there is one, and returns the answer.
+func (s *signedSite) ask(source string, key *signature.Key, actor integration.Principal, ask integration.Ask) integration.Fact {
 	s.t.Helper()
 	codec := s.codec
 	if key != nil {
 		codec = codec.Signing(*key)
 	}
 	id := uuid.NewString()
-	r, err := codec.CommandRecord(integration.Command{Source: "/test", ID: id, Organization: "org-1", Actor: actor, Time: time.Now(), Ask: ask})
+	r, err := codec.CommandRecord(integration.Command{Source: source, ID: id, Organization: "org-1", Actor: actor, Time: time.Now(), Ask: ask})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -108,8 +108,8 @@ func openSigned(t *testing.T) (s *signedSite, plane signature.Key) {
 	if _, err := events.Apply(t.Context(), kadm.NewClient(s.client), c.Topics.Names(), 1); err != nil {
 		t.Fatal(err)
 	}
-	plane, c.Lifecycle.SignersFile = s.register("plane", "platform:*")
-	own, _ := s.register("api", "*")
+	plane, c.Lifecycle.SignersFile = s.register("plane", "platform:*", "/plane")
+	own, _ := s.register("api", "*", events.SourceAPI)
 	c.Lifecycle.RequireSigned, c.Lifecycle.Group, c.Lifecycle.Instance = true, c.Topics.Prefix+"lifecycle", testenv.Prefix(t)
 	c.Commands.SigningKeyFile = s.file("api.pem", string(own.PEM()))
 	const key, word = "ADMIN1", "a-secret-that-is-long-enough-for-one"
@@ -137,17 +137,17 @@ func openSigned(t *testing.T) (s *signedSite, plane signature.Key) {
 func TestWithSignaturesRequiredAWriterToTheTopicActsAsNobodyElse(t *testing.T) {
 	s, plane := openSigned(t)
 	organization := integration.CreateOrganization{Admin: "u-admin"}
-	s.unproved(s.ask(nil, "platform:plane", organization), "has no signature")
+	s.unproved(s.ask("/plane", nil, "platform:plane", organization), "has no signature")
 	stranger := signature.NewKey()
-	s.unproved(s.ask(&stranger, "platform:plane", organization), "names no registered key")
-	if fact := s.ask(&plane, "platform:plane", organization); fact.Type() != "organization.created" {
+	s.unproved(s.ask("/plane", &stranger, "platform:plane", organization), "names no registered key")
+	if fact := s.ask("/plane", &plane, "platform:plane", organization); fact.Type() != "organization.created" {
 		t.Fatalf("signed by the control plane: %s %+v", fact.Type(), fact)
 	}
 	create := func(name string) integration.Create {
 		return integration.Create{Environment: "env-1", Name: name, Config: integration.Config{Kind: integration.KindAWS}}
 	}
-	s.unproved(s.ask(nil, "u-admin", create("forged")), "has no signature")
-	s.unproved(s.ask(&plane, "u-admin", create("forged")), "signer plane may not act as u-admin")
+	s.unproved(s.ask("/plane", nil, "u-admin", create("forged")), "has no signature")
+	s.unproved(s.ask("/plane", &plane, "u-admin", create("forged")), "signer plane may not act as u-admin")
 
 	// The api signs for whom it knows.
 	polltest.Until(t, "the api has the organization", func() bool {
@@ -162,8 +162,12 @@ func TestWithSignaturesRequiredAWriterToTheTopicActsAsNobodyElse(t *testing.T) {
 	}
 
 	// A key that is registered later counts without a restart.
-	late, _ := s.register("late", "u-*")
+	late, _ := s.register("late", "u-*", "/late")
 	polltest.Until(t, "the deciders have read the file again", func() bool {
-		return s.ask(&late, "u-admin", create("late")).Type() == "integration.created"
+		return s.ask("/late", &late, "u-admin", create("late")).Type() == "integration.created"
 	})
+	// No key sends what another one's source could have sent.
+	for _, source := range []string{"/plane", events.SourceAPI} {
+		s.unproved(s.ask(source, &late, "u-admin", create("stolen")), "signer late may not send commands of source")
+	}
 }

@@ -75,11 +75,11 @@ func newSite(t *testing.T, brokers []string, options ...kgo.Opt) *site {
 	return s
 }
 
-// register makes a key that signs commands, and lets it act as actor.
-func (s *site) register(c *app.Config, actor string) {
+// register makes a key that signs commands, and lets it act as actor, from sources if there are any.
+func (s *site) register(c *app.Config, actor string, sources ...string) {
 	s.t.Helper()
 	dir, key := s.t.TempDir(), signature.NewKey()
-	entry, err := signature.Entry("ours", key.Public(), []string{actor}, nil)
+	entry, err := signature.Signer{Name: "ours", PublicKey: key.Public().String(), Actors: []string{actor}, Sources: sources}.Entry()
 	s.must(err)
 	c.Commands.SigningKeyFile, c.Lifecycle.SignersFile = filepath.Join(dir, "key.pem"), filepath.Join(dir, "signers.yaml")
 	s.must(os.WriteFile(c.Commands.SigningKeyFile, key.PEM(), 0o600))
@@ -178,6 +178,7 @@ func TestEachFaultIsFoundWithWhatToDo(t *testing.T) {
 		}, "signatures", doctor.Failure, "not in", "Register MCow"},
 		{"the api's key may not act as its users", func(s *site) { s.register(&s.p.Config, "platform:*") }, "signatures", doctor.Failure, "may not act as all its users", `["*"]`},
 		{"the api's key may not act as service accounts", func(s *site) { s.register(&s.p.Config, "u-*") }, "signatures", doctor.Failure, "may not act as all its users", `["*"]`},
+		{"the api's key may not send what comes from the api", func(s *site) { s.register(&s.p.Config, "*", "/plane") }, "signatures", doctor.Failure, "may not send", events.SourceAPI},
 		{"Redis is away", func(s *site) { s.p.Redis.Address = "127.0.0.1:1" }, "redis", doctor.Failure, "127.0.0.1:1", "redis.address"},
 		{"Redis is not set", func(s *site) { s.p.Redis.Address = "" }, "redis", doctor.Warning, "share no sessions", "redis.address"},
 		{"the keyset is lost", func(s *site) { s.must(os.Remove(s.p.Broker.KeysetFile)) }, "keyset", doctor.Failure, "keyset.json", "keyset create"},

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/events/signature"
 )
 
@@ -39,6 +40,8 @@ func (p *Patient) signatures(context.Context) ([]Finding, error) {
 	switch {
 	case known && writes && (!signers.Speaks(key.Public(), "u-any") || !signers.Speaks(key.Public(), "sa-any")):
 		return one(failure("the api signs as "+name+", which may not act as all its users and service accounts", `Register its key with actors ["*"].`))
+	case known && writes && !signers.WritesAs(key.Public(), events.SourceAPI):
+		return one(failure("the api signs as "+name+", which may not send commands of source "+events.SourceAPI, `Register its key with sources ["`+events.SourceAPI+`"], or take it out of others' lists.`))
 	case known:
 		return one(ok("commands are signed by " + name + ", which deciders know"))
 	case signs:
