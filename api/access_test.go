@@ -143,7 +143,7 @@ func TestUsersManageTheirOwnKeysAndSeeNobodyElse(t *testing.T) {
 	give(t, s, user.ID, "Assigner", ofOrgA+"/environment=env-abcdef")
 	mine := apiKey(t, s, apitest.Admin, user.ID, "")
 	theirs := apiKey(t, s, apitest.Admin, other.ID, "")
-	var list wire.List[wire.Account]
+	var list wire.AccountList
 	by(t, s, mine.ID, mine.Spec.Secret, http.MethodGet, users).into(t, http.StatusOK, &list)
 	if len(list.Data) != 1 || list.Data[0].ID != user.ID || list.Kind != "UserList" {
 		t.Errorf("got %+v, want the user alone", list)
@@ -189,7 +189,7 @@ func TestRoleBindingsAreShapedLikeThoseThatClientsKnow(t *testing.T) {
 		seen := map[string]bool{}
 		next := s.URL + roles + filter + "&page_size=2"
 		for pages := 0; next != "" && pages < 10; pages++ {
-			var list wire.List[wire.RoleBinding]
+			var list wire.RoleBindingList
 			request(t, s, apitest.Admin, http.MethodGet, strings.TrimPrefix(next, s.URL), "").into(t, http.StatusOK, &list)
 			for _, b := range list.Data {
 				seen[b.ID] = true

@@ -18,7 +18,7 @@ func TestARepeatedRequestIsCarriedOutOnce(t *testing.T) {
 	s := apitest.Serve(t)
 	var ids []string
 	for range 3 {
-		var i wire.Integration
+		var i wire.IntegrationV2
 		request(t, s, apitest.Admin, http.MethodPost, one, creation(roleARN), "Idempotency-Key", "k1").into(t, http.StatusCreated, &i)
 		ids = append(ids, i.ID)
 	}
@@ -44,7 +44,7 @@ func TestRequestsAtTheSameTimeWithOneKeyAreOne(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)
 	var wg sync.WaitGroup
-	seen := make([]wire.Integration, 8)
+	seen := make([]wire.IntegrationV2, 8)
 	for n := range seen {
 		wg.Go(func() {
 			request(t, s, apitest.Admin, http.MethodPost, one, creation(roleARN), "Idempotency-Key", "same").into(t, http.StatusCreated, &seen[n])
@@ -127,7 +127,7 @@ func TestARepeatedRequestShowsNothingAfterTheRoleWasTaken(t *testing.T) {
 	for _, b := range []integration.RoleBinding{role, elsewhere} {
 		s.Do(t, apitest.OrgA, "platform:test", integration.CreateRoleBinding{RoleBinding: b})
 	}
-	var made wire.Integration
+	var made wire.IntegrationV2
 	request(t, s, apitest.Stranger, http.MethodPost, one, creation(roleARN), "Idempotency-Key", "k").into(t, http.StatusCreated, &made)
 	s.Do(t, apitest.OrgA, "platform:test", integration.DeleteRoleBinding{RoleBinding: role})
 	got := request(t, s, apitest.Stranger, http.MethodPost, one, creation(roleARN), "Idempotency-Key", "k")

@@ -30,9 +30,11 @@ func (s *Server) bind(c *call) (answer, error) {
 		return answer{}, err
 	}
 	id, connector := integration.ID(c.PathValue("id")), integration.ConnectorID(body.Connector)
-	ask := integration.Bind{Integration: id, Connector: connector, Terms: body.Terms}
+	ask := integration.Bind{Integration: id, Connector: connector, Terms: integration.Terms{
+		Workloads: body.Workloads, Resources: body.Resources, SourceIdentity: body.SourceIdentity,
+	}}
 	token := ""
-	if with := body.WithToken; with == nil && len(body.Workloads) == 0 || with != nil && *with {
+	if with := body.Token; with == nil && len(body.Workloads) == 0 || with != nil && *with {
 		token = newToken()
 		ask.TokenClaim = integration.ClaimToken(c.organization.ID, id, connector, token)
 	} else if len(body.Workloads) == 0 {
@@ -47,14 +49,14 @@ func (s *Server) bind(c *call) (answer, error) {
 
 // rotateToken gives a connector a new token and shows it, once. Whoever loses the answer rotates again.
 func (s *Server) rotateToken(c *call) (answer, error) {
-	var body wire.RotationRequest
+	var body wire.TokenRotationRequest
 	if err := s.bodies.read(c.Request, bodyRotation, &body); err != nil {
 		return answer{}, err
 	}
 	id, connector := integration.ID(c.PathValue("id")), integration.ConnectorID(c.PathValue("connector"))
 	token := newToken()
 	ask := integration.RotateToken{
-		Integration: id, Connector: connector, TokenClaim: integration.ClaimToken(c.organization.ID, id, connector, token), Overlap: body.Overlap,
+		Integration: id, Connector: connector, TokenClaim: integration.ClaimToken(c.organization.ID, id, connector, token), Overlap: body.OverlapSeconds,
 	}
 	ask.ExpiresAt = body.TokenExpiresAt
 	return s.withToken(c, ask, connector, token)
@@ -66,10 +68,12 @@ func (s *Server) withToken(c *call, ask integration.Ask, connector integration.C
 	if err != nil {
 		return answer{command: command}, err
 	}
-	return answer{
-		status: http.StatusOK, command: command,
-		body: wire.Bound{Connector: s.connector(i, connector), Token: token, CredentialsURL: s.config.CredentialsURL},
-	}, nil
+	b := s.connector(i, connector)
+	return answer{status: http.StatusOK, command: command, body: wire.Bound{
+		Connector: b.Connector, Integration: b.Integration, ResourceName: b.ResourceName, BoundAt: b.BoundAt, BoundBy: b.BoundBy,
+		Tokens: b.Tokens, Workloads: b.Workloads, Resources: b.Resources, SourceIdentity: b.SourceIdentity,
+		Token: token, CredentialsURL: s.config.CredentialsURL,
+	}}, nil
 }
 
 // readConnector shows one connector.
@@ -109,14 +113,11 @@ func (s *Server) connector(i *integration.Integration, name integration.Connecto
 	b := i.Connectors[name]
 	out := wire.Connector{
 		Connector: string(name), Integration: string(i.ID), ResourceName: s.connectorCRN(i, name),
-		BoundAt: b.BoundAt, BoundBy: string(b.BoundBy), Tokens: make([]wire.Token, 0, len(b.Tokens)), Terms: b.Terms,
+		BoundAt: b.BoundAt, BoundBy: string(b.BoundBy), Tokens: make([]wire.Token, 0, len(b.Tokens)),
+		Workloads: b.Workloads, Resources: b.Resources, SourceIdentity: b.SourceIdentity,
 	}
 	for _, t := range b.Tokens {
-		shown := wire.Token{AddedAt: t.AddedAt}
-		if !t.ExpiresAt.IsZero() {
-			shown.ExpiresAt = &t.ExpiresAt
-		}
-		out.Tokens = append(out.Tokens, shown)
+		out.Tokens = append(out.Tokens, wire.Token{AddedAt: t.AddedAt, ExpiresAt: t.ExpiresAt})
 	}
 	return out
 }

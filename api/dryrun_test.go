@@ -28,9 +28,9 @@ func proving(t *testing.T, prove dryrun.ProverFunc, changes ...func(*api.Config)
 	return apitest.Over(t, c, c, changes...)
 }
 
-func drafted(t *testing.T, s *apitest.Site) wire.Integration {
+func drafted(t *testing.T, s *apitest.Site) wire.IntegrationV2 {
 	t.Helper()
-	var i wire.Integration
+	var i wire.IntegrationV2
 	request(t, s, apitest.Admin, http.MethodPost, two, `{"display_name":"d","environment":{"id":"`+string(apitest.Environment)+`"}}`).into(t, http.StatusCreated, &i)
 	return i
 }

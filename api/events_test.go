@@ -209,7 +209,7 @@ func TestAWatchTellsEachWhatTheyMayReadAndWanted(t *testing.T) {
 	stranger := follow(t, s, apitest.Other, apitest.Secret, "", "")
 	one1 := follow(t, s, apitest.Admin, apitest.Secret, "?integration="+i.ID, "")
 	env := follow(t, s, apitest.Admin, apitest.Secret, "?environment=env-other", "")
-	var elsewhere, mineB, theirs wire.Integration
+	var elsewhere, mineB, theirs wire.IntegrationV2
 	request(t, s, apitest.Admin, http.MethodPost, one, other).into(t, http.StatusCreated, &elsewhere)
 	request(t, s, apitest.Other, http.MethodPost, one, creation(roleARN+"3")).into(t, http.StatusCreated, &theirs)
 	request(t, s, apitest.Admin, http.MethodPost, one, creation(roleARN+"4")).into(t, http.StatusCreated, &mineB)

@@ -60,8 +60,8 @@ func FuzzCreateBody(f *testing.F) {
 		if got.Code != http.StatusCreated {
 			return
 		}
-		var asked wire.IntegrationRequest
-		var made wire.Integration
+		var asked wire.IntegrationRequestV2
+		var made wire.IntegrationV2
 		if err := json.Unmarshal([]byte(body), &asked); err != nil {
 			t.Fatalf("%q was taken: %v", body, err)
 		}
@@ -80,7 +80,7 @@ func FuzzAnyRequest(f *testing.F) {
 	c := apitest.New(f)
 	c.Found(f, apitest.OrgA, "u-admin-a")
 	h := handler(f, c, c, api.WithEvents(c.Events()))
-	var made wire.Integration
+	var made wire.IntegrationV2
 	if got := ask(f.Context(), h, http.MethodPost, one, creation(roleARN)); got.status == http.StatusCreated {
 		if err := json.Unmarshal(got.body, &made); err != nil {
 			f.Fatal(err)

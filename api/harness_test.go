@@ -99,9 +99,9 @@ func creation(arn string) string {
 }
 
 // created makes an integration over the api.
-func created(t testing.TB, s *apitest.Site, arn string) wire.Integration {
+func created(t testing.TB, s *apitest.Site, arn string) wire.IntegrationV2 {
 	t.Helper()
-	var i wire.Integration
+	var i wire.IntegrationV2
 	request(t, s, apitest.Admin, http.MethodPost, one, creation(arn)).into(t, http.StatusCreated, &i)
 	return i
 }

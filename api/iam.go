@@ -21,8 +21,8 @@ func (s *Server) iamSelf(r *http.Request, kind, id string) string {
 }
 
 // iamMeta says where an object about access is and what it is called.
-func (s *Server) iamMeta(c *call, kind, id string) wire.Meta {
-	return wire.Meta{
+func (s *Server) iamMeta(c *call, kind, id string) wire.AccessMeta {
+	return wire.AccessMeta{
 		Self:         s.iamSelf(c.Request, kind, id),
 		ResourceName: s.crnOrganization(c.Organization) + "/" + singular[kind] + "=" + id,
 	}
@@ -33,12 +33,12 @@ var singular = map[string]string{
 	wire.KindUser: "user", wire.KindServiceAccount: "service-account", wire.KindAPIKey: "api-key", wire.KindRoleBinding: "role-binding",
 }
 
-// iamList answers one page of all, which is ordered by id. filters are the parameters that the links keep.
-func iamList[T any](s *Server, c *call, kind string, all []T, id func(T) string, filters ...string) (answer, error) {
+// iamPage cuts a page out of all, which is ordered by id. filters are the parameters that the links keep.
+func iamPage[T any](s *Server, c *call, kind string, all []T, id func(T) string, filters ...string) ([]T, wire.ListMeta, error) {
 	q := c.URL.Query()
 	page, err := readPage(q, "")
 	if err != nil {
-		return answer{}, err
+		return nil, wire.ListMeta{}, err
 	}
 	link := func(token string) string {
 		other := url.Values{}
@@ -57,14 +57,11 @@ func iamList[T any](s *Server, c *call, kind string, all []T, id func(T) string,
 		return s.link(c.Request, to)
 	}
 	part, next := cut(page, all, id)
-	list := wire.List[T]{
-		APIVersion: wire.IAM, Kind: kind + "List",
-		Metadata: wire.ListMeta{First: link(""), TotalSize: len(all)}, Data: append(make([]T, 0, len(part)), part...),
-	}
+	meta := wire.ListMeta{First: link(""), TotalSize: len(all)}
 	if next != "" {
-		list.Metadata.Next = link(next)
+		meta.Next = link(next)
 	}
-	return answer{status: http.StatusOK, body: list}, nil
+	return append(make([]T, 0, len(part)), part...), meta, nil
 }
 
 // administers reports whether the caller may see and change the accounts of others.

@@ -49,7 +49,11 @@ func (p people) list(c *call) (answer, error) {
 			all = append(all, p.object(c, a))
 		}
 	}
-	return iamList(p.Server, c, p.kind(), all, func(a wire.Account) string { return a.ID }, "display_name")
+	part, meta, err := iamPage(p.Server, c, p.kind(), all, func(a wire.Account) string { return a.ID }, "display_name")
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: wire.AccountList{APIVersion: wire.IAM, Kind: p.kind() + "List", Metadata: meta, Data: part}}, nil
 }
 
 func (p people) read(c *call) (answer, error) {

@@ -33,7 +33,11 @@ func (s *Server) listKeys(c *call) (answer, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b wire.APIKey) int { return cmp.Compare(a.ID, b.ID) })
-	return iamList(s, c, wire.KindAPIKey, all, func(k wire.APIKey) string { return k.ID }, "spec.owner")
+	part, meta, err := iamPage(s, c, wire.KindAPIKey, all, func(k wire.APIKey) string { return k.ID }, "spec.owner")
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: wire.APIKeyList{APIVersion: wire.IAM, Kind: wire.KindAPIKey + "List", Metadata: meta, Data: part}}, nil
 }
 
 // findKey returns the account of a key that the caller may see.

@@ -40,7 +40,11 @@ func (s *Server) listRoles(c *call) (answer, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b wire.RoleBinding) int { return cmp.Compare(a.ID, b.ID) })
-	return iamList(s, c, wire.KindRoleBinding, all, func(b wire.RoleBinding) string { return b.ID }, "crn_pattern", "principal", "role_name")
+	part, meta, err := iamPage(s, c, wire.KindRoleBinding, all, func(b wire.RoleBinding) string { return b.ID }, "crn_pattern", "principal", "role_name")
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, body: wire.RoleBindingList{APIVersion: wire.IAM, Kind: wire.KindRoleBinding + "List", Metadata: meta, Data: part}}, nil
 }
 
 // searched makes a condition of the crn_pattern of a list, which the known API calls a partial search: of what is within a

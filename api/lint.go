@@ -26,7 +26,7 @@ func (s *Server) lint(c *call) (answer, error) {
 	if bytes.HasPrefix(text, []byte(`"`)) && json.Unmarshal(text, &inner) == nil {
 		text = []byte(inner)
 	}
-	expect := policy.Expect{PlatformRole: body.Principal, ExternalIDs: body.ExternalIDs, CustomerRole: body.CustomerRole}
+	expect := policy.Expect{PlatformRole: body.Principal, ExternalIDs: body.ExternalIDs, CustomerRole: body.CustomerRoleARN}
 	parsed := policy.Parse(kind, text)
 	found := parsed.Lint(expect)
 	if found == nil {

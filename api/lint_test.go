@@ -47,7 +47,7 @@ func TestAPolicyIsLintedWithoutAskingAnybody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expected := wire.LintRequest{Policy: final.JSON(), Principal: platform, ExternalIDs: []string{"an-id"}, CustomerRole: roleARN}
+	expected := wire.LintRequest{Policy: final.JSON(), Principal: platform, ExternalIDs: []string{"an-id"}, CustomerRoleARN: roleARN}
 	if l := linted(t, s, expected); l.Worst != "" || len(l.Findings) != 0 || l.Mended != nil {
 		t.Errorf("the final policy: got %+v", l)
 	}

@@ -42,7 +42,7 @@ func TestAConnectorsTokenIsShownOnceAndKeptNowhere(t *testing.T) {
 	if len(connectors.Data) != 1 || connectors.Data[0].Connector != "lcc-1" || strings.Contains(string(list.body), bound.Token) {
 		t.Errorf("got %s", list.body)
 	}
-	var v2 wire.Integration
+	var v2 wire.IntegrationV2
 	request(t, s, apitest.Admin, http.MethodGet, two+"/"+i.ID+inEnv, "").into(t, http.StatusOK, &v2)
 	want := fmt.Sprintf("crn://rolebridge/organization=org-a/environment=env-abcdef/provider-integration=%s/connector=lcc-1", i.ID)
 	if v2.Status != "ACTIVE" || len(v2.Usages) != 1 || v2.Usages[0] != want {
@@ -200,10 +200,10 @@ func TestTheLastReportTheLastGoodTimeAndTheHistoryAreKept(t *testing.T) {
 		request(t, s, apitest.Assigner, http.MethodGet, mine+i.ID+"/validation", "").into(t, http.StatusOK, &v)
 	}
 	validate(integration.Pass)
-	if v.Trust.LastValid == nil || v.Trust.Report.Policy == nil || v.Trust.Report.Policy.Findings[0] != reading.Findings[0] {
+	if v.Trust.LastValid.IsZero() || v.Trust.Report.Policy == nil || v.Trust.Report.Policy.Findings[0] != reading.Findings[0] {
 		t.Fatalf("got %+v", v.Trust)
 	}
-	good := *v.Trust.LastValid
+	good := v.Trust.LastValid
 	for range 6 { // to insecure, and back with the second clean round
 		validate(integration.Fail)
 		if !v.Trust.LastValid.Equal(good) || v.Trust.Report.Checks[4].Remedy != "paste this" {
@@ -211,7 +211,7 @@ func TestTheLastReportTheLastGoodTimeAndTheHistoryAreKept(t *testing.T) {
 		}
 		validate(integration.Pass)
 		validate(integration.Pass)
-		good = *v.Trust.LastValid
+		good = v.Trust.LastValid
 	}
 	if n := len(v.Trust.History); n != 10 || v.Trust.History[9].To != integration.TrustValid || v.Trust.History[8].To != integration.TrustInsecure {
 		t.Errorf("the history has %d changes, want the last 10: %+v", n, v.Trust.History)
@@ -376,7 +376,7 @@ func TestARotationIsBegunShownAndAbortedOverTheAPI(t *testing.T) {
 	request(t, s, apitest.Admin, http.MethodDelete, path, "").refused(t, http.StatusConflict, integration.CodeConflict)
 
 	request(t, s, apitest.Admin, http.MethodPost, path, "", "Idempotency-Key", "one").into(t, http.StatusCreated, &r)
-	if r.Phase != "proving" || r.ExternalID != *i.Config.ExternalID || r.NextExternalID == "" || r.StartedAt == nil {
+	if r.Phase != "proving" || r.ExternalID != *i.Config.ExternalID || r.NextExternalID == "" || r.StartedAt.IsZero() {
 		t.Errorf("begun: %+v", r)
 	}
 	for _, id := range []string{r.ExternalID, r.NextExternalID} {

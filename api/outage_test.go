@@ -308,14 +308,14 @@ func TestWhateverHappensOnTheWayEachKeyIsOneIntegration(t *testing.T) {
 			case got.status == http.StatusServiceUnavailable:
 				continue // and the client comes again
 			case got.status == http.StatusCreated:
-				var i wire.Integration
+				var i wire.IntegrationV2
 				if err := json.Unmarshal(got.body, &i); err != nil {
 					rt.Fatal(err)
 				}
 				id = i.ID
 			case got.status == http.StatusConflict && !keyed[n]:
 				_, path, _ := strings.Cut(got.header.Get("Location"), "example.com")
-				var i wire.Integration
+				var i wire.IntegrationV2
 				there := ask(t.Context(), h, http.MethodGet, path, "")
 				if err := json.Unmarshal(there.body, &i); err != nil || there.status != http.StatusOK {
 					rt.Fatalf("Location %q: %d %s", path, there.status, there.body)

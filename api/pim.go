@@ -17,9 +17,7 @@ type pim struct {
 	version int
 }
 
-func (p pim) name() string { return fmt.Sprintf("pim/v%d", p.version) }
-
-func (p pim) path() string { return "/" + p.name() + "/integrations" }
+func (p pim) path() string { return fmt.Sprintf("/pim/v%d/integrations", p.version) }
 
 // self is the URL of an integration.
 func (p pim) self(r *http.Request, environment integration.EnvironmentID, id integration.ID) string {
@@ -72,23 +70,39 @@ func flag(c *call, name string) (bool, error) {
 	return false, failParameter(name, "want true or false")
 }
 
-// object shows an integration to a client of this version.
-func (p pim) object(c *call, i *integration.Integration) wire.Integration {
-	o := wire.Integration{
-		APIVersion: p.name(), Kind: wire.KindIntegration, ID: string(i.ID), DisplayName: i.Name,
+// object shows an integration to a client of this version: the first has no status and no trust.
+func (p pim) object(c *call, i *integration.Integration) any {
+	if p.version == 1 {
+		return p.first(c, i)
+	}
+	return p.second(c, i)
+}
+
+func (p pim) first(c *call, i *integration.Integration) wire.IntegrationV1 {
+	return wire.IntegrationV1{
+		APIVersion: wire.V1, Kind: wire.KindIntegration, ID: string(i.ID), DisplayName: i.Name,
 		Provider: i.Config.Kind.Provider(), Config: shown(i), Usages: p.usages(i),
-		Environment: wire.Reference{
-			ID: string(i.Environment),
-			// There is no resource of environments here: what can be reached of one is its integrations.
-			Related:      p.link(c.Request, p.path()+"?"+url.Values{"environment": {string(i.Environment)}}.Encode()),
-			ResourceName: p.crn(i.Organization, i.Environment),
+		Environment: wire.EnvironmentV1{
+			ID: string(i.Environment), Related: p.ofEnvironment(c, i.Environment), ResourceName: p.crn(i.Organization, i.Environment),
 		},
 	}
-	if p.version > 1 {
-		o.Status, o.Trust = string(i.Status()), i.Trust.Status
-		o.Environment.Environment, o.Environment.APIVersion, o.Environment.Kind = string(i.Environment), "org/v2", "Environment"
+}
+
+func (p pim) second(c *call, i *integration.Integration) wire.IntegrationV2 {
+	return wire.IntegrationV2{
+		APIVersion: wire.V2, Kind: wire.KindIntegration, ID: string(i.ID), DisplayName: i.Name,
+		Provider: i.Config.Kind.Provider(), Config: shown(i), Usages: p.usages(i), Status: string(i.Status()), Trust: i.Trust.Status,
+		Environment: wire.EnvironmentV2{
+			ID: string(i.Environment), Related: p.ofEnvironment(c, i.Environment), ResourceName: p.crn(i.Organization, i.Environment),
+			Environment: string(i.Environment), APIVersion: "org/v2", Kind: wire.KindEnvironment,
+		},
 	}
-	return o
+}
+
+// ofEnvironment is where what there is of an environment can be read: its integrations. Environments themselves are no
+// resources here.
+func (p pim) ofEnvironment(c *call, e integration.EnvironmentID) string {
+	return p.link(c.Request, p.path()+"?"+url.Values{"environment": {string(e)}}.Encode())
 }
 
 // shown is the configuration, all fields of its kind present.

@@ -17,7 +17,7 @@ func (p pim) create(c *call) (answer, error) {
 	if p.version > 1 {
 		schema = bodyCreateV2
 	}
-	var body wire.IntegrationRequest
+	var body wire.IntegrationRequestV2
 	if err := p.bodies.read(c.Request, schema, &body); err != nil {
 		return answer{}, err
 	}
@@ -39,7 +39,7 @@ func (p pim) create(c *call) (answer, error) {
 }
 
 // creation makes a command of a body. V2 needs no more than an environment: the rest of a draft can be assumed.
-func (p pim) creation(body wire.IntegrationRequest) (integration.Create, error) {
+func (p pim) creation(body wire.IntegrationRequestV2) (integration.Create, error) {
 	ask := integration.Create{Environment: integration.EnvironmentID(body.Environment.ID), Name: body.DisplayName}
 	if p.version > 1 && ask.Name == "" {
 		ask.Name = unnamed

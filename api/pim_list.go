@@ -25,18 +25,27 @@ func (p pim) list(c *call) (answer, error) {
 		return answer{}, err
 	}
 	part, next, total := p.turn(c, e, page, wanted)
-	list := wire.List[wire.Integration]{
-		APIVersion: p.name(), Kind: wire.KindIntegrationList,
-		Metadata: wire.ListMeta{First: p.page(c, q, ""), TotalSize: total},
-		Data:     make([]wire.Integration, 0, len(part)),
-	}
+	meta := wire.ListMeta{First: p.page(c, q, ""), TotalSize: total}
 	if next != "" {
-		list.Metadata.Next = p.page(c, q, next)
+		meta.Next = p.page(c, q, next)
 	}
-	for _, i := range part {
-		list.Data = append(list.Data, p.object(c, i))
+	if p.version == 1 {
+		return answer{status: http.StatusOK, body: wire.IntegrationListV1{
+			APIVersion: wire.V1, Kind: wire.KindIntegrationList, Metadata: meta, Data: showAll(c, part, p.first),
+		}}, nil
 	}
-	return answer{status: http.StatusOK, body: list}, nil
+	return answer{status: http.StatusOK, body: wire.IntegrationListV2{
+		APIVersion: wire.V2, Kind: wire.KindIntegrationList, Metadata: meta, Data: showAll(c, part, p.second),
+	}}, nil
+}
+
+// showAll shows the integrations of a page.
+func showAll[T any](c *call, part []*integration.Integration, show func(*call, *integration.Integration) T) []T {
+	shown := make([]T, len(part))
+	for n, i := range part {
+		shown[n] = show(c, i)
+	}
+	return shown
 }
 
 // turn returns a page, the token of the next one, and how many there are on all pages. To who may read the whole environment

@@ -20,7 +20,7 @@ func TestACreationAnswersWithThePlatformsRole(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)
 	got := request(t, s, apitest.Admin, http.MethodPost, one, creation(roleARN))
-	var i wire.Integration
+	var i wire.IntegrationV2
 	got.into(t, http.StatusCreated, &i)
 	if want := "arn:aws:iam::" + apitest.PlatformAccount + ":role/" + i.ID; i.Config.Platform() != want {
 		t.Errorf("iam_role_arn: got %q, want %q", i.Config.Platform(), want)
@@ -32,7 +32,7 @@ func TestACreationAnswersWithThePlatformsRole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var again wire.Integration
+	var again wire.IntegrationV2
 	request(t, s, apitest.Admin, http.MethodGet, at.RequestURI(), "").into(t, http.StatusOK, &again)
 	if again.ID != i.ID {
 		t.Errorf("the Location %s has %q, want %q", at, again.ID, i.ID)
@@ -44,7 +44,7 @@ func TestACreationDoesNotWaitForeverForThePlatformsRole(t *testing.T) {
 	s := apitest.Serve(t, func(c *api.Config) { c.MappedWithin = 20 * time.Millisecond })
 	s.Mapping(func(integration.MappingAsked) integration.Finding { return nil })
 	got := request(t, s, apitest.Admin, http.MethodPost, one, creation(roleARN))
-	var i wire.Integration
+	var i wire.IntegrationV2
 	got.into(t, http.StatusCreated, &i)
 	if i.Config.Platform() != "" || !strings.Contains(string(got.body), `"iam_role_arn":""`) {
 		t.Errorf("got %s, want an empty iam_role_arn", got.body)
@@ -154,7 +154,7 @@ func TestAListIsStableWhileOthersComeAndGo(t *testing.T) {
 	seen := map[string]int{}
 	path, pages := one+inEnv+"&page_size=2", 0
 	for path != "" {
-		var list wire.List[wire.Integration]
+		var list wire.IntegrationListV2
 		got := request(t, s, apitest.Admin, http.MethodGet, path, "")
 		got.into(t, http.StatusOK, &list)
 		if strings.Contains(string(got.body), `"next":null`) {
@@ -219,7 +219,7 @@ func TestPagesHoldWhatMayBeReadAndCountNothingElse(t *testing.T) {
 		var got []int
 		var ids []string
 		for path := one + inEnv + c.query; path != "" && len(got) < 9; {
-			var list wire.List[wire.Integration]
+			var list wire.IntegrationListV2
 			request(t, s, c.key, http.MethodGet, path, "").into(t, http.StatusOK, &list)
 			total := 0
 			for _, n := range c.pages {
@@ -309,7 +309,7 @@ func TestRolesDecideWhatIsSeenAndDone(t *testing.T) {
 	request(t, s, apitest.Assigner, http.MethodPost, one, creation(roleARN+"2")).refused(t, http.StatusForbidden, integration.CodeDenied)
 	request(t, s, apitest.Stranger, http.MethodGet, path, "").refused(t, http.StatusForbidden, integration.CodeDenied)
 	request(t, s, apitest.Stranger, http.MethodGet, one+"/cspi-unknown1"+inEnv, "").refused(t, http.StatusForbidden, integration.CodeDenied)
-	var list wire.List[wire.Integration]
+	var list wire.IntegrationListV2
 	request(t, s, apitest.Assigner, http.MethodGet, one+"?environment=env-other", "").into(t, http.StatusOK, &list)
 	if len(list.Data) != 0 {
 		t.Errorf("got %d integrations of an environment without a role, want none", len(list.Data))
@@ -342,7 +342,7 @@ func TestAConflictSaysWhereTheOtherIs(t *testing.T) {
 func TestADraftIsUpdatedAndProved(t *testing.T) {
 	t.Parallel()
 	s := apitest.Serve(t)
-	var i wire.Integration
+	var i wire.IntegrationV2
 	request(t, s, apitest.Admin, http.MethodPost, two, `{"environment":{"id":"env-abcdef"}}`).into(t, http.StatusCreated, &i)
 	if i.Status != "DRAFT" || i.Config.Platform() == "" || i.Config.CustomerIAMRoleARN == nil || *i.Config.CustomerIAMRoleARN != "" {
 		t.Fatalf("got %+v", i)
@@ -383,7 +383,7 @@ func TestEveryCloudHasDrafts(t *testing.T) {
 		return integration.MappingWasRefused{Reason: integration.ReasonCloudNotEnabled, Permanent: true}
 	})
 	for provider, kind := range map[string]string{"GCP": "GcpIntegrationConfig", "azure": "AzureIntegrationConfig"} {
-		var i wire.Integration
+		var i wire.IntegrationV2
 		request(t, s, apitest.Admin, http.MethodPost, two, `{"provider":"`+provider+`","environment":{"id":"env-abcdef"}}`).into(t, http.StatusCreated, &i)
 		if i.Config.Kind != kind || !strings.EqualFold(i.Provider, provider) || strings.ToLower(i.Provider) != i.Provider || i.Status != "DRAFT" {
 			t.Errorf("%s: got %+v", provider, i)
@@ -406,7 +406,7 @@ func TestFiltersOfV2(t *testing.T) {
 		"": 3, "&provider=AWS": 2, "&provider=azure": 0, "&display_name=ORDER": 2, "&status=DRAFT": 2, "&status=CREATED": 1,
 		"&provider=gcp&status=CREATED": 0,
 	} {
-		var list wire.List[wire.Integration]
+		var list wire.IntegrationListV2
 		request(t, s, apitest.Admin, http.MethodGet, two+inEnv+query, "").into(t, http.StatusOK, &list)
 		if len(list.Data) != want || list.Metadata.TotalSize != want {
 			t.Errorf("%q: got %d of %d, want %d", query, len(list.Data), list.Metadata.TotalSize, want)

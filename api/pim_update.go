@@ -11,7 +11,7 @@ import (
 
 // update gives a draft its customer identity.
 func (p pim) update(c *call) (answer, error) {
-	var body wire.IntegrationRequest
+	var body wire.IntegrationUpdateV2
 	if err := p.bodies.read(c.Request, bodyUpdateV2, &body); err != nil {
 		return answer{}, err
 	}
@@ -20,10 +20,10 @@ func (p pim) update(c *call) (answer, error) {
 	var err error
 	// Without a kind, the draft's own cloud is meant.
 	var cloud integration.Kind
-	if i, found := p.replica.Integration(id); found && body.Config != nil && body.Config.Kind == "" {
+	if i, found := p.replica.Integration(id); found && body.Config.Kind == "" {
 		cloud = i.Config.Kind
 	}
-	if ask.Config, err = configuration(cloud, body.Config); err != nil {
+	if ask.Config, err = configuration(cloud, &body.Config); err != nil {
 		return answer{}, err
 	}
 	r, command, err := p.alter(c, ask, integration.EnvironmentID(body.Environment.ID))
@@ -40,7 +40,7 @@ func (p pim) update(c *call) (answer, error) {
 // validate proves trust now: 204 when it is valid, 400 with a fault for each check that failed. The configuration in the
 // body is only looked at: clients send one with every refresh, also for what is a draft no longer.
 func (p pim) validate(c *call) (answer, error) {
-	var body wire.IntegrationRequest
+	var body wire.IntegrationValidateRequest
 	if err := p.bodies.read(c.Request, bodyValidate, &body); err != nil {
 		return answer{}, err
 	}

@@ -46,13 +46,8 @@ func rotationOf(i *integration.Integration, status int, command string) (answer,
 		NextExternalID: i.NextExternalID(), FormerExternalID: i.FormerExternalID(),
 	}
 	if n := i.Rotation; n != nil {
-		out.Phase, out.StartedAt, out.Since = string(n.Phase), &n.StartedAt, &n.Since
-		if !n.AdmittedSince.IsZero() {
-			out.AdmittedSince = &n.AdmittedSince
-		}
-		if !n.RefusedSince.IsZero() {
-			out.RefusedSince = &n.RefusedSince
-		}
+		out.Phase, out.StartedAt, out.Since = string(n.Phase), n.StartedAt, n.Since
+		out.AdmittedSince, out.RefusedSince = n.AdmittedSince, n.RefusedSince
 	}
 	if i.Config.Kind == integration.KindAWS && i.Mapping.Platform != "" {
 		document, err := policy.FinalTrust(i.Mapping.Platform, i.AcceptedExternalIDs()...)

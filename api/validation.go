@@ -78,10 +78,7 @@ func (s *Server) validation(c *call, i *integration.Integration) wire.Validation
 	v := wire.Validation{
 		Integration: string(i.ID), Version: i.Version, Status: string(i.Status()), Settled: settled(i),
 		Mapping: wire.Mapping{Status: i.Mapping.Status, Platform: i.Mapping.Platform, Reason: i.Mapping.Reason},
-		Trust:   wire.Trust{Status: i.Trust.Status, Report: i.Trust.Report, History: i.Trust.History},
-	}
-	if !i.Trust.LastValid.IsZero() {
-		v.Trust.LastValid = &i.Trust.LastValid
+		Trust:   wire.Trust{Status: i.Trust.Status, LastValid: i.Trust.LastValid, Report: i.Trust.Report, History: i.Trust.History},
 	}
 	if refused := i.CredentialsAllowed(*c.organization); refused != nil {
 		v.Credentials.Reason = refused.Message

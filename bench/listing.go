@@ -140,7 +140,7 @@ func measureLists(ctx context.Context, g *errgroup.Group, server http.Handler) (
 	if err != nil {
 		return Result{}, err
 	}
-	page, err := bareJSON[wire.List[wire.Integration]](ctx, server, pages[1])
+	page, err := bareJSON[wire.IntegrationListV2](ctx, server, pages[1])
 	if err != nil {
 		return Result{}, err
 	}
@@ -148,7 +148,7 @@ func measureLists(ctx context.Context, g *errgroup.Group, server http.Handler) (
 	for _, id := range ids {
 		reads = append(reads, "/pim/v2/integrations/"+id+"?environment=env-large")
 	}
-	one, err := bareJSON[wire.Integration](ctx, server, reads[0])
+	one, err := bareJSON[wire.IntegrationV2](ctx, server, reads[0])
 	if err != nil {
 		return Result{}, err
 	}
@@ -201,7 +201,7 @@ func measureLists(ctx context.Context, g *errgroup.Group, server http.Handler) (
 func turnPages(ctx context.Context, server http.Handler, path string) (paths, ids []string, err error) {
 	for range listedPages {
 		paths = append(paths, path)
-		list, _, err := answered[wire.List[wire.Integration]](ctx, server, path)
+		list, _, err := answered[wire.IntegrationListV2](ctx, server, path)
 		if err != nil {
 			return nil, nil, err
 		}

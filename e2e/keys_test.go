@@ -33,8 +33,8 @@ const wanted = 8 // as many as there are faults, and pauses between them
 
 // ask sends the m-th request once; status 0 is no answer.
 func (a *asker) ask(m int) (status int, id string, err error) {
-	body, err := json.Marshal(wire.IntegrationRequest{
-		DisplayName: "asked for", Provider: "aws", Environment: wire.Reference{ID: environment},
+	body, err := json.Marshal(wire.IntegrationRequestV2{
+		DisplayName: "asked for", Provider: "aws", Environment: wire.ReferenceRequest{ID: environment},
 		Config: &wire.ConfigRequest{CustomerIAMRoleARN: customerRole(1000+100*a.n+m, "customer")},
 	})
 	if err != nil {
@@ -60,7 +60,7 @@ func (a *asker) ask(m int) (status int, id string, err error) {
 	}
 	switch resp.StatusCode {
 	case http.StatusCreated:
-		var made wire.Integration
+		var made wire.IntegrationV2
 		err = json.Unmarshal(text, &made)
 		return resp.StatusCode, made.ID, err
 	case http.StatusConflict:

@@ -43,9 +43,9 @@ func (w *world) customer(url string) *customer {
 }
 
 // create asks for an integration of a role in the customer's account.
-func (c *customer) create(role string) (wire.Integration, error) {
-	return c.api.Create(c.w.ctx, wire.IntegrationRequest{
-		DisplayName: role, Provider: "AWS", Environment: wire.Reference{ID: environment},
+func (c *customer) create(role string) (wire.IntegrationV2, error) {
+	return c.api.Create(c.w.ctx, wire.IntegrationRequestV2{
+		DisplayName: role, Provider: "AWS", Environment: wire.ReferenceRequest{ID: environment},
 		Config: &wire.ConfigRequest{Kind: string(integration.KindAWS), CustomerIAMRoleARN: "arn:aws:iam::" + customerAccount + ":role/" + role},
 	})
 }

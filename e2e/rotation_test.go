@@ -72,7 +72,7 @@ func TestNoReadFailsWhileTheExternalIDIsRotated(t *testing.T) {
 		t.Fatalf("exchanged: got %+v after %+v", exchanged, begun)
 	}
 	c.trusts(role, exchanged.TrustPolicy)
-	c.turns(id, "the former external ID is refused", func(r wire.Rotation) bool { return r.RefusedSince != nil })
+	c.turns(id, "the former external ID is refused", func(r wire.Rotation) bool { return !r.RefusedSince.IsZero() })
 
 	// A former ID is kept for ten minutes at least. They go by while the platform is away.
 	platform.end()

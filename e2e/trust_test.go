@@ -239,7 +239,7 @@ func TestABindHasTrustProvedAtOnceAndAKilledTrustWorkerProvesAfterItsRestart(t *
 func TestARoleOfThePlatformIsRefusedInEveryProcess(t *testing.T) {
 	w, _, _, c := founded(t)
 	ours := &wire.ConfigRequest{Kind: string(integration.KindAWS), CustomerIAMRoleARN: "arn:aws:iam::" + platformAccount + ":role/admin"}
-	request := wire.IntegrationRequest{DisplayName: "ours", Provider: "AWS", Environment: wire.Reference{ID: environment}, Config: ours}
+	request := wire.IntegrationRequestV2{DisplayName: "ours", Provider: "AWS", Environment: wire.ReferenceRequest{ID: environment}, Config: ours}
 	_, err := c.api.Create(w.ctx, request)
 	wantRefused := func(what string, err error) {
 		t.Helper()
@@ -251,7 +251,7 @@ func TestARoleOfThePlatformIsRefusedInEveryProcess(t *testing.T) {
 	request.Config = nil
 	draft, err := c.api.Create(w.ctx, request)
 	w.must(err)
-	_, err = c.api.Update(w.ctx, draft.ID, wire.IntegrationRequest{Environment: request.Environment, Config: ours})
+	_, err = c.api.Update(w.ctx, draft.ID, wire.IntegrationUpdateV2{Environment: request.Environment, Config: *ours})
 	wantRefused("an update of a draft", err)
 	_, err = c.api.DryRun(w.ctx, draft.ID, ours)
 	wantRefused("a dry run", err)

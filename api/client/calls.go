@@ -22,19 +22,19 @@ func native(id, rest string) string {
 func in(environment string) url.Values { return url.Values{"environment": {environment}} }
 
 // Create makes an integration, or without the customer's identity a draft.
-func (c *Client) Create(ctx context.Context, r wire.IntegrationRequest) (i wire.Integration, err error) {
+func (c *Client) Create(ctx context.Context, r wire.IntegrationRequestV2) (i wire.IntegrationV2, err error) {
 	err = c.do(ctx, request{method: http.MethodPost, path: pim, body: r}.once(), &i)
 	return i, err
 }
 
 // Update gives a draft its customer identity.
-func (c *Client) Update(ctx context.Context, id string, r wire.IntegrationRequest) (i wire.Integration, err error) {
+func (c *Client) Update(ctx context.Context, id string, r wire.IntegrationUpdateV2) (i wire.IntegrationV2, err error) {
 	err = c.do(ctx, request{method: http.MethodPatch, path: one(id), body: r}.once(), &i)
 	return i, err
 }
 
 // Read returns an integration.
-func (c *Client) Read(ctx context.Context, environment, id string) (i wire.Integration, err error) {
+func (c *Client) Read(ctx context.Context, environment, id string) (i wire.IntegrationV2, err error) {
 	err = c.do(ctx, request{method: http.MethodGet, path: one(id), query: in(environment)}, &i)
 	return i, err
 }
@@ -49,12 +49,12 @@ func (c *Client) Delete(ctx context.Context, environment, id string, force bool)
 }
 
 // List returns all integrations of an environment by id, of one provider unless that is empty.
-func (c *Client) List(ctx context.Context, environment, provider string) ([]wire.Integration, error) {
+func (c *Client) List(ctx context.Context, environment, provider string) ([]wire.IntegrationV2, error) {
 	q := in(environment)
 	if provider != "" {
 		q.Set("provider", provider)
 	}
-	return every[wire.Integration](ctx, c, pim, q)
+	return every[wire.IntegrationV2](ctx, c, pim, q)
 }
 
 // mostPages bounds a list: an organization has at most 100,000 integrations.
@@ -65,7 +65,10 @@ func every[T any](ctx context.Context, c *Client, path string, q url.Values) ([]
 	var all []T
 	q.Set("page_size", "100")
 	for range mostPages {
-		var page wire.List[T]
+		var page struct {
+			Metadata wire.ListMeta `json:"metadata"`
+			Data     []T           `json:"data"`
+		}
 		if err := c.do(ctx, request{method: http.MethodGet, path: path, query: q}, &page); err != nil {
 			return nil, err
 		}
@@ -123,7 +126,7 @@ func (c *Client) Bind(ctx context.Context, id string, r wire.ConnectorRequest) (
 }
 
 // RotateToken gives a connector a new token. It is tried once, as Bind is.
-func (c *Client) RotateToken(ctx context.Context, id, connector string, r wire.RotationRequest) (b wire.Bound, err error) {
+func (c *Client) RotateToken(ctx context.Context, id, connector string, r wire.TokenRotationRequest) (b wire.Bound, err error) {
 	err = c.do(ctx, request{method: http.MethodPost, path: native(id, "/connectors/"+url.PathEscape(connector)+"/token:rotate"), body: r}, &b)
 	return b, err
 }

@@ -59,7 +59,7 @@ func openWith(t *testing.T, h http.Handler, config client.Config) *client.Client
 func TestAWriteIsTriedAgainUnderTheSameKey(t *testing.T) {
 	t.Parallel()
 	a := &answers{list: []func(http.ResponseWriter){away, away, done}}
-	i, err := open(t, a).Create(t.Context(), wire.IntegrationRequest{})
+	i, err := open(t, a).Create(t.Context(), wire.IntegrationRequestV2{})
 	if err != nil || i.ID != "cspi-12345" {
 		t.Fatalf("got %+v, %v", i, err)
 	}
@@ -71,7 +71,7 @@ func TestAWriteIsTriedAgainUnderTheSameKey(t *testing.T) {
 func TestWhoWantsOneTryHasOne(t *testing.T) {
 	t.Parallel()
 	a := &answers{list: []func(http.ResponseWriter){away, done}}
-	_, err := openWith(t, a, client.Config{Tries: 1}).Create(t.Context(), wire.IntegrationRequest{})
+	_, err := openWith(t, a, client.Config{Tries: 1}).Create(t.Context(), wire.IntegrationRequestV2{})
 	if e, ok := errors.AsType[*client.Error](err); !ok || e.Status != http.StatusServiceUnavailable || len(a.keys) != 1 {
 		t.Errorf("got %d tries, %v; want the first one's 503", len(a.keys), err)
 	}
@@ -138,7 +138,7 @@ func TestTheKeyIsNotSentWhereARedirectPoints(t *testing.T) {
 		for _, config := range []client.Config{{}, {HTTP: &http.Client{}}} {
 			c := openWith(t, sends, config)
 			_, read := c.Read(t.Context(), "env", "cspi-12345")
-			_, created := c.Create(t.Context(), wire.IntegrationRequest{})
+			_, created := c.Create(t.Context(), wire.IntegrationRequestV2{})
 			var followed error
 			bounded, cancel := context.WithTimeout(t.Context(), time.Minute) // who follows a redirect is turned away for ever
 			for _, err := range c.Follow(bounded, client.Watch{}) {

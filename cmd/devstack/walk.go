@@ -215,8 +215,8 @@ const customerRoleARN = "arn:aws:iam::" + customerAccount + ":role/" + customerR
 
 func (w *walk) createIntegration(ctx context.Context) error {
 	w.say("The customer's administrator creates the integration: POST /pim/v2/integrations")
-	made, err := w.api.Create(ctx, wire.IntegrationRequest{
-		DisplayName: "orders to S3", Provider: "AWS", Environment: wire.Reference{ID: environment},
+	made, err := w.api.Create(ctx, wire.IntegrationRequestV2{
+		DisplayName: "orders to S3", Provider: "AWS", Environment: wire.ReferenceRequest{ID: environment},
 		Config: &wire.ConfigRequest{Kind: string(integration.KindAWS), CustomerIAMRoleARN: customerRoleARN},
 	})
 	if client.Code(err) == integration.CodeExists {
@@ -237,14 +237,14 @@ func (w *walk) createIntegration(ctx context.Context) error {
 }
 
 // madeBefore finds the integration of the customer's role.
-func (w *walk) madeBefore(ctx context.Context) (wire.Integration, error) {
+func (w *walk) madeBefore(ctx context.Context) (wire.IntegrationV2, error) {
 	all, err := w.api.List(ctx, environment, "")
 	for _, i := range all {
 		if i.Config.Customer() == customerRoleARN {
 			return i, nil
 		}
 	}
-	return wire.Integration{}, errors.Join(fmt.Errorf("no integration of %s in %s", customerRoleARN, environment), err)
+	return wire.IntegrationV2{}, errors.Join(fmt.Errorf("no integration of %s in %s", customerRoleARN, environment), err)
 }
 
 // validate asks for a proof of trust and prints the report.
@@ -312,7 +312,7 @@ func (w *walk) bindConnector(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.show("connector " + bound.Connector.Connector + ", token " + bound.Token[:6] + "…")
+	w.show("connector " + bound.Connector + ", token " + bound.Token[:6] + "…")
 	w.memory.Token = bound.Token
 	return w.folder.remember(w.memory)
 }

@@ -56,9 +56,12 @@ under a prefix lists that prefix only.`,
 			if err != nil {
 				return err
 			}
-			ask := wire.ConnectorRequest{Connector: args[1], Terms: terms, TokenExpiresAt: expiry(life)}
+			ask := wire.ConnectorRequest{
+				Connector: args[1], Workloads: terms.Workloads, Resources: terms.Resources, SourceIdentity: terms.SourceIdentity,
+				TokenExpiresAt: expiry(life),
+			}
 			if c.Flags().Changed("token") {
-				ask.WithToken = &token
+				ask.Token = &token
 			}
 			b, err := call(api.Bind(c.Context(), args[0], ask))
 			if err != nil {
@@ -82,10 +85,10 @@ under a prefix lists that prefix only.`,
 // showBound prints a binding and, this once, its token.
 func (s streams) showBound(out format, b wire.Bound) error {
 	if out != human {
-		return out.document(s.out, bound{b.Connector.Connector, b.Integration, b.Token, b.CredentialsURL})
+		return out.document(s.out, bound{b.Connector, b.Integration, b.Token, b.CredentialsURL})
 	}
 	if err := object(s.out, []row{
-		{"Connector", b.Connector.Connector},
+		{"Connector", b.Connector},
 		{"ID", b.Integration},
 		{"Token", b.Token},
 		{"Credentials URL", b.CredentialsURL},
@@ -98,7 +101,7 @@ func (s streams) showBound(out format, b wire.Bound) error {
 	}
 	if b.Token == "" {
 		fmt.Fprintf(s.err, "\nThe connector shows its workload identity at:\n\n  %s?%s\n", url,
-			neturl.Values{"integration": {b.Integration}, "connector": {b.Connector.Connector}}.Encode())
+			neturl.Values{"integration": {b.Integration}, "connector": {b.Connector}}.Encode())
 		return nil
 	}
 	fmt.Fprintf(s.err, "\nThe token is not shown again. In the connector's environment, any AWS SDK finds its credentials with:\n\n  %s=%s\n  %s=<a file that holds the token>\n",

@@ -39,7 +39,7 @@ nothing is interrupted while the connector still has the old token.`,
 					"If that is not wanted, bind it anew: rolebridge connector unbind, and bind.\n", args[1])
 			}
 			seconds := int64(overlap / time.Second)
-			b, err := call(api.RotateToken(c.Context(), args[0], args[1], wire.RotationRequest{Overlap: &seconds, TokenExpiresAt: expiry(life)}))
+			b, err := call(api.RotateToken(c.Context(), args[0], args[1], wire.TokenRotationRequest{OverlapSeconds: &seconds, TokenExpiresAt: expiry(life)}))
 			if err != nil {
 				return err
 			}

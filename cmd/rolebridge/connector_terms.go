@@ -106,8 +106,8 @@ func tokenLives(tokens []wire.Token) string {
 	all := make([]string, 0, len(tokens))
 	for _, t := range tokens {
 		end := "never"
-		if t.ExpiresAt != nil {
-			end = when(*t.ExpiresAt)
+		if !t.ExpiresAt.IsZero() {
+			end = when(t.ExpiresAt)
 		}
 		all = append(all, "added "+when(t.AddedAt)+", ends "+end)
 	}

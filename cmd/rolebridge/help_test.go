@@ -189,9 +189,9 @@ func TestAFlagThatIsAlmostRightIsSuggested(t *testing.T) {
 
 func TestTablesFitTheScreenAndAreWholeElsewhere(t *testing.T) {
 	t.Parallel()
-	i := wire.Integration{
+	i := wire.IntegrationV2{
 		ID: "cspi-0123456789abcdef0123456789", DisplayName: "orders", Provider: "aws", Status: "ACTIVE", Trust: integration.TrustValid,
-		Environment: wire.Reference{ID: "env-abcdef"},
+		Environment: wire.EnvironmentV2{ID: "env-abcdef"},
 		Config: wire.Config{
 			Kind: string(integration.KindAWS), IAMRoleARN: new("arn:aws:iam::111122223333:role/cspi-0123456789abcdef0123456789"),
 			ExternalID: new("12345678-2312-4000-a000-001a7b789000"), CustomerIAMRoleARN: new("arn:aws:iam::000000000000:role/path/my-test-aws-role"),
@@ -206,7 +206,7 @@ func TestTablesFitTheScreenAndAreWholeElsewhere(t *testing.T) {
 	}
 	for _, wide := range []int{0, 110, 120, 160, 400} {
 		var many, one bytes.Buffer
-		if err := printIntegrations(screen{&many, wide}, human, []wire.Integration{i}); err != nil {
+		if err := printIntegrations(screen{&many, wide}, human, []wire.IntegrationV2{i}); err != nil {
 			t.Fatal(err)
 		}
 		if err := printIntegration(screen{&one, wide}, human, i, nil); err != nil {

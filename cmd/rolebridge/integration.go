@@ -43,7 +43,7 @@ type shown struct {
 	Rotation *wire.Rotation `json:"rotation,omitempty"`
 }
 
-func show(i wire.Integration) shown {
+func show(i wire.IntegrationV2) shown {
 	return shown{
 		ID: i.ID, Name: i.DisplayName, Provider: i.Provider, Environment: i.Environment.ID, Status: i.Status, Trust: string(i.Trust),
 		IAMRole: i.Config.IAMRoleARN, ExternalID: i.Config.ExternalID, Customer: i.Config.CustomerIAMRoleARN,
@@ -60,7 +60,7 @@ func text(s *string) string {
 }
 
 // printIntegration prints one integration, with its rotation under way if there is one.
-func printIntegration(to io.Writer, f format, i wire.Integration, r *wire.Rotation) error {
+func printIntegration(to io.Writer, f format, i wire.IntegrationV2, r *wire.Rotation) error {
 	x := show(i)
 	x.Rotation = r
 	if f != human {
@@ -86,8 +86,8 @@ func printIntegration(to io.Writer, f format, i wire.Integration, r *wire.Rotati
 }
 
 // printIntegrations prints many, by id.
-func printIntegrations(to io.Writer, f format, all []wire.Integration) error {
-	slices.SortFunc(all, func(a, b wire.Integration) int { return cmp.Compare(a.ID, b.ID) })
+func printIntegrations(to io.Writer, f format, all []wire.IntegrationV2) error {
+	slices.SortFunc(all, func(a, b wire.IntegrationV2) int { return cmp.Compare(a.ID, b.ID) })
 	if f != human {
 		out := make([]shown, 0, len(all))
 		for _, i := range all {
@@ -100,7 +100,7 @@ func printIntegrations(to io.Writer, f format, all []wire.Integration) error {
 		return err
 	}
 	heading := []string{"ID", "Name", "Provider", "Environment", "Status", "Trust", "IAM Role ARN", "External ID", "Customer Role ARN", "Usages"}
-	if slices.ContainsFunc(all, func(i wire.Integration) bool { return i.Config.Kind != string(integration.KindAWS) }) {
+	if slices.ContainsFunc(all, func(i wire.IntegrationV2) bool { return i.Config.Kind != string(integration.KindAWS) }) {
 		heading[6], heading[8] = "Platform Identity", "Customer Identity"
 	}
 	rows := make([][]string, 0, len(all))

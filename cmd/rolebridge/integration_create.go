@@ -38,8 +38,8 @@ policy is written once and complete; then "update" adds the identity.`,
 			if err != nil {
 				return err
 			}
-			i, err := call(api.Create(c.Context(), wire.IntegrationRequest{
-				DisplayName: args[0], Provider: who.cloud, Config: config, Environment: wire.Reference{ID: environment},
+			i, err := call(api.Create(c.Context(), wire.IntegrationRequestV2{
+				DisplayName: args[0], Provider: who.cloud, Config: config, Environment: wire.ReferenceRequest{ID: environment},
 			}))
 			if err != nil {
 				return err
@@ -77,7 +77,7 @@ policy is written once and complete; then "update" adds the identity.`,
 const madeWithin = 20 * time.Second
 
 // madeReady waits until the platform's identity is made, failed, or takes too long.
-func madeReady(ctx context.Context, api *client.Client, i wire.Integration) (wire.Integration, error) {
+func madeReady(ctx context.Context, api *client.Client, i wire.IntegrationV2) (wire.IntegrationV2, error) {
 	if i.Config.Platform() != "" {
 		return i, nil
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // showSaved prints what was created or updated, for people with what to do next.
-func (s streams) showSaved(ctx context.Context, api *client.Client, out format, i wire.Integration) error {
+func (s streams) showSaved(ctx context.Context, api *client.Client, out format, i wire.IntegrationV2) error {
 	if err := printIntegration(s.out, out, i, nil); err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func (s streams) showSaved(ctx context.Context, api *client.Client, out format, 
 
 // next tells a person what to do after i was created or updated, with the policies filled in. It is help and not the
 // result, so what goes wrong here is left out.
-func next(ctx context.Context, to io.Writer, api *client.Client, i wire.Integration) {
+func next(ctx context.Context, to io.Writer, api *client.Client, i wire.IntegrationV2) {
 	if i.Config.Kind != string(integration.KindAWS) {
 		fmt.Fprintf(to, "\nThis platform has %s not enabled: the provider integration is kept, and connectors get no credentials of it.\n", i.Provider)
 		return

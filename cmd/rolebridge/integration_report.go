@@ -72,8 +72,8 @@ func printValidation(to io.Writer, f format, v wire.Validation, r *wire.Rotation
 		mapping += ": " + v.Mapping.Reason
 	}
 	valid := "never"
-	if v.Trust.LastValid != nil {
-		valid = when(*v.Trust.LastValid)
+	if !v.Trust.LastValid.IsZero() {
+		valid = when(v.Trust.LastValid)
 	}
 	rows := []row{
 		{"ID", v.Integration},

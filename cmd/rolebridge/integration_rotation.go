@@ -17,12 +17,12 @@ import (
 func rotation(r *wire.Rotation) string {
 	switch {
 	case r == nil:
-	case r.NextExternalID != "" && r.AdmittedSince != nil:
-		return fmt.Sprintf("%s: %s is accepted since %s", r.Phase, r.NextExternalID, when(*r.AdmittedSince))
+	case r.NextExternalID != "" && !r.AdmittedSince.IsZero():
+		return fmt.Sprintf("%s: %s is accepted since %s", r.Phase, r.NextExternalID, when(r.AdmittedSince))
 	case r.NextExternalID != "":
 		return fmt.Sprintf("%s: %s is to be accepted too", r.Phase, r.NextExternalID)
-	case r.FormerExternalID != "" && r.RefusedSince != nil:
-		return fmt.Sprintf("%s: %s is refused since %s", r.Phase, r.FormerExternalID, when(*r.RefusedSince))
+	case r.FormerExternalID != "" && !r.RefusedSince.IsZero():
+		return fmt.Sprintf("%s: %s is refused since %s", r.Phase, r.FormerExternalID, when(r.RefusedSince))
 	case r.FormerExternalID != "":
 		return fmt.Sprintf("%s: %s is to be refused", r.Phase, r.FormerExternalID)
 	}
@@ -66,11 +66,11 @@ func printRotation(to io.Writer, f format, r wire.Rotation) error {
 	if f != human {
 		return f.document(to, r)
 	}
-	moment := func(t *time.Time) string {
-		if t == nil {
+	moment := func(t time.Time) string {
+		if t.IsZero() {
 			return ""
 		}
-		return when(*t)
+		return when(t)
 	}
 	return object(to, []row{
 		{"ID", r.Integration},
@@ -86,7 +86,7 @@ func printRotation(to io.Writer, f format, r wire.Rotation) error {
 }
 
 // nextTurn tells a person what to do for a rotation to go on.
-func nextTurn(to io.Writer, i wire.Integration, r wire.Rotation) {
+func nextTurn(to io.Writer, i wire.IntegrationV2, r wire.Rotation) {
 	if r.Phase == wire.RotationNone {
 		return
 	}
@@ -111,7 +111,7 @@ func nextTurn(to io.Writer, i wire.Integration, r wire.Rotation) {
 }
 
 // setBack tells a person what to do after a rotation was given up.
-func setBack(to io.Writer, i wire.Integration, r wire.Rotation) {
+func setBack(to io.Writer, i wire.IntegrationV2, r wire.Rotation) {
 	if len(r.TrustPolicy) == 0 {
 		return
 	}
@@ -120,7 +120,7 @@ func setBack(to io.Writer, i wire.Integration, r wire.Rotation) {
 }
 
 // setTrust prints a trust policy, and how it is set on the customer's role from a file.
-func setTrust(to io.Writer, i wire.Integration, trust json.RawMessage) {
+func setTrust(to io.Writer, i wire.IntegrationV2, trust json.RawMessage) {
 	var text bytes.Buffer
 	role, ok := integration.ParseRoleARN(i.Config.Customer())
 	if err := json.Indent(&text, trust, "", "  "); err != nil || !ok {

@@ -28,7 +28,7 @@ func newIntegrationUpdate(s streams) *cobra.Command {
 			if config == nil {
 				return usagef("nothing to update: set --customer-role-arn, --gcp-service-account or --azure-tenant-id")
 			}
-			i, err := call(api.Update(c.Context(), args[0], wire.IntegrationRequest{Config: config, Environment: wire.Reference{ID: environment}}))
+			i, err := call(api.Update(c.Context(), args[0], wire.IntegrationUpdateV2{Config: *config, Environment: wire.ReferenceRequest{ID: environment}}))
 			if err != nil {
 				return err
 			}

@@ -199,10 +199,10 @@ func (l *login) both() (*client.Client, string, error) {
 }
 
 // one returns an integration of the environment; one of another is not found.
-func (l *login) one(c *cobra.Command, id string) (*client.Client, wire.Integration, error) {
+func (l *login) one(c *cobra.Command, id string) (*client.Client, wire.IntegrationV2, error) {
 	api, environment, err := l.both()
 	if err != nil {
-		return nil, wire.Integration{}, err
+		return nil, wire.IntegrationV2{}, err
 	}
 	i, err := call(api.Read(c.Context(), environment, id))
 	return api, i, err

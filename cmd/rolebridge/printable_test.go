@@ -46,9 +46,9 @@ func hostileAPI(t *testing.T) *cli {
 			w.WriteHeader(http.StatusNotFound)
 			answer = wire.Failure{Errors: []wire.Fault{{Code: "not_found", Detail: hostileText, Resolution: hostileText}}}
 		case strings.HasSuffix(r.URL.Path, "/integrations"):
-			answer = map[string]any{"data": []wire.Integration{{ID: "cspi-1", DisplayName: hostileText}}}
+			answer = map[string]any{"data": []wire.IntegrationV2{{ID: "cspi-1", DisplayName: hostileText}}}
 		default:
-			answer = wire.Integration{ID: "cspi-1", DisplayName: hostileText}
+			answer = wire.IntegrationV2{ID: "cspi-1", DisplayName: hostileText}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(answer)

@@ -404,7 +404,7 @@ func TestAConnectorWithoutATokenThatWorksIsToldSo(t *testing.T) {
 		want string
 	}{
 		{wire.Connector{}, "none works any more: rolebridge connector rotate-token"},
-		{wire.Connector{Terms: integration.Terms{Workloads: []integration.Workload{{SPIFFE: "spiffe://acme.example/sink"}}}}, ""},
+		{wire.Connector{Workloads: []integration.Workload{{SPIFFE: "spiffe://acme.example/sink"}}}, ""},
 	} {
 		if rows := connectorRows(c.of); !slices.Contains(rows, row{"Tokens", c.want}) {
 			t.Errorf("of %+v: got %v, want %q of its tokens", c.of, rows, c.want)

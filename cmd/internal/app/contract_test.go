@@ -109,13 +109,13 @@ func startAsked(t *testing.T) *asked {
 	ask.Spec.Owner.ID = account.ID
 	key, err := c.CreateAPIKey(t.Context(), ask)
 	must(err)
-	made, err := c.Create(t.Context(), wire.IntegrationRequest{
-		DisplayName: name, Provider: "aws", Environment: wire.Reference{ID: "env-1"}, Config: &wire.ConfigRequest{CustomerIAMRoleARN: customerRole},
+	made, err := c.Create(t.Context(), wire.IntegrationRequestV2{
+		DisplayName: name, Provider: "aws", Environment: wire.ReferenceRequest{ID: "env-1"}, Config: &wire.ConfigRequest{CustomerIAMRoleARN: customerRole},
 	})
 	must(err)
 	bound, err := c.Bind(t.Context(), made.ID, wire.ConnectorRequest{Connector: "for-the-tool"})
 	must(err)
-	a.account, a.key, a.integration, a.connector = account.ID, key.ID, made.ID, bound.Connector.Connector
+	a.account, a.key, a.integration, a.connector = account.ID, key.ID, made.ID, bound.Connector
 	return a
 }
 

@@ -58,8 +58,8 @@ func (r *run) live(t *testing.T) {
 		RoleName: sdk.String("orders"), AssumeRolePolicyDocument: sdk.String(string(policy.FirstTrust().JSON())),
 	})
 	must(err)
-	made, err := r.api.Create(t.Context(), wire.IntegrationRequest{
-		DisplayName: "orders", Provider: "AWS", Environment: wire.Reference{ID: "env-1"},
+	made, err := r.api.Create(t.Context(), wire.IntegrationRequestV2{
+		DisplayName: "orders", Provider: "AWS", Environment: wire.ReferenceRequest{ID: "env-1"},
 		Config: &wire.ConfigRequest{Kind: string(integration.KindAWS), CustomerIAMRoleARN: customerRole},
 	})
 	must(err)
@@ -80,9 +80,9 @@ func (r *run) live(t *testing.T) {
 	must(err)
 	r.token = bound.Token
 	r.secrets.Add(t, "a connector's token", r.token)
-	_, err = r.api.Bind(t.Context(), made.ID, wire.ConnectorRequest{Connector: "workload", Terms: integration.Terms{Workloads: []integration.Workload{
+	_, err = r.api.Bind(t.Context(), made.ID, wire.ConnectorRequest{Connector: "workload", Workloads: []integration.Workload{
 		{OIDC: integration.OIDC{Issuer: r.issuer.URL, Audience: "rolebridge", Subject: subject}}, {SPIFFE: spiffeID},
-	}}})
+	}})
 	must(err)
 	jwt, foreign := r.issuer.Token(r.issuer.Claims("rolebridge", subject)), r.issuer.Token(r.issuer.Claims("another", subject))
 	r.secrets.AddJWT(t, "a workload's token", jwt)
@@ -95,7 +95,7 @@ func (r *run) live(t *testing.T) {
 		t.Errorf("a token for another audience: %d, want 401", status)
 	}
 
-	next, err := r.api.RotateToken(t.Context(), made.ID, "sink", wire.RotationRequest{})
+	next, err := r.api.RotateToken(t.Context(), made.ID, "sink", wire.TokenRotationRequest{})
 	must(err)
 	r.secrets.Add(t, "a connector's next token", next.Token)
 	r.session(t, "the next token", r.client(), r.URLs()["broker"]+creds.Path, next.Token)

@@ -154,8 +154,8 @@ func TestWithSignaturesRequiredAWriterToTheTopicActsAsNobodyElse(t *testing.T) {
 		_, err := s.api.List(t.Context(), "env-1", "")
 		return err == nil
 	})
-	made, err := s.api.Create(t.Context(), wire.IntegrationRequest{
-		DisplayName: "ours", Provider: "aws", Environment: wire.Reference{ID: "env-1"}, Config: &wire.ConfigRequest{Kind: "AwsIntegrationConfig"},
+	made, err := s.api.Create(t.Context(), wire.IntegrationRequestV2{
+		DisplayName: "ours", Provider: "aws", Environment: wire.ReferenceRequest{ID: "env-1"}, Config: &wire.ConfigRequest{Kind: "AwsIntegrationConfig"},
 	})
 	if err != nil || made.DisplayName != "ours" {
 		t.Errorf("through the api: %+v, %v", made, err)

@@ -83,13 +83,13 @@ func TestAStopFinishesACreationUnderWayAndEndsWatchesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	type outcome struct {
-		made wire.Integration
+		made wire.IntegrationV2
 		err  error
 	}
 	created := make(chan outcome, 1)
 	go func() {
-		made, err := c.Create(context.WithoutCancel(t.Context()), wire.IntegrationRequest{
-			DisplayName: "under way", Provider: "aws", Environment: wire.Reference{ID: "env-1"}, Config: &wire.ConfigRequest{CustomerIAMRoleARN: customerRole},
+		made, err := c.Create(context.WithoutCancel(t.Context()), wire.IntegrationRequestV2{
+			DisplayName: "under way", Provider: "aws", Environment: wire.ReferenceRequest{ID: "env-1"}, Config: &wire.ConfigRequest{CustomerIAMRoleARN: customerRole},
 		})
 		created <- outcome{made, err}
 	}()
