@@ -82,8 +82,9 @@ func newBodies() (*bodies, error) {
 
 // read reads the body of r into v, which has a field for everything in the schema that matters.
 func (b *bodies) read(r *http.Request, schema string, v any) error {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return fail(codeContentType, "want a body of application/json")
+	media, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if charset := parameters["charset"]; err != nil || media != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return fail(codeContentType, "want a body of application/json, which is UTF-8")
 	}
 	text, err := io.ReadAll(r.Body)
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rolebridge/rolebridge/api/wire"
@@ -44,13 +43,13 @@ func (s *Server) history(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	page, err := readPage(c.URL.Query(), placePrefix)
+	page, err := readPage(c.URL.Query(), eventsOf+string(i.ID))
 	if err != nil {
 		return answer{}, err
 	}
 	ctx, cancel := context.WithTimeout(c.Context(), lookedFor)
 	defer cancel()
-	from, ok := readPlace(strings.TrimPrefix(page.after, placePrefix))
+	from, ok := readPlace(page.after)
 	if page.after == "" {
 		if from, err = s.events.Since(ctx, c.Organization, i.CreatedAt.Add(-before)); err != nil {
 			return answer{}, away()
@@ -75,18 +74,18 @@ func (s *Server) history(c *call) (answer, error) {
 			return answer{status: http.StatusOK, body: list}, nil
 		}
 	}
-	q := url.Values{"page_size": {strconv.Itoa(page.size)}, "page_token": {writeToken(placePrefix + strconv.FormatInt(from, 10))}}
+	q := url.Values{"page_size": {strconv.Itoa(page.size)}, "page_token": {page.token(strconv.FormatInt(from, 10))}}
 	list.Metadata.Next = s.link(c.Request, c.URL.Path+"?"+q.Encode())
 	return answer{status: http.StatusOK, body: list}, nil
 }
 
-// placePrefix opens the tokens of pages that are offsets.
-const placePrefix = "at "
+// eventsOf and the integration's id are the list that a history is.
+const eventsOf = "Events/"
 
-// readPlace reads an offset.
+// readPlace reads an offset: digits alone.
 func readPlace(text string) (int64, bool) {
-	n, err := strconv.ParseInt(text, 10, 64)
-	return n, err == nil && n >= 0
+	n, err := strconv.ParseUint(text, 10, 63)
+	return int64(n), err == nil //nolint:gosec // 63 bits
 }
 
 func away() *failure {

@@ -179,7 +179,9 @@ func TestAWatchTellsWhatComesAndResumesBehindTheLastEventThatWasSeen(t *testing.
 	if got := follow(t, s, apitest.Admin, apitest.Secret, "", "0").next(); got.kind != "gap" {
 		t.Errorf("got %+v, want a gap", got)
 	}
-	request(t, s, apitest.Admin, http.MethodGet, watched, "", "Last-Event-ID", "x").refused(t, http.StatusBadRequest, "invalid_parameter")
+	for _, last := range []string{"x", "+1", "-1", "1.0", " 1 2"} {
+		request(t, s, apitest.Admin, http.MethodGet, watched, "", "Last-Event-ID", last).refused(t, http.StatusBadRequest, "invalid_parameter")
+	}
 }
 
 func TestAWatchBeginsAtATimeThatIsNamed(t *testing.T) {

@@ -89,8 +89,8 @@ func FuzzAnyRequest(f *testing.F) {
 	operations := apitest.Operations(f)
 	slices.SortFunc(operations, func(a, b apitest.Operation) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })
 	for n := range operations {
-		f.Add(uint8(n), made.ID, "environment=env-abcdef&page_size=1&page_token=MS5jc3BpLWE&wait=0s", "", "k", "0", "{}")
-		f.Add(uint8(n), "rb-0", "page_token=MS5hdCAw&crn_pattern=crn%3A%2F%2Frolebridge%2Forganization%3Dorg-a%2Fenvironment%3De%2Fprovider-integration%3D*", "", "", "-1", `{"display_name":"n"}`)
+		f.Add(uint8(n), made.ID, "environment=env-abcdef&page_size=1&page_token=Mi5JbnRlZ3JhdGlvbiBjc3BpLWE&wait=0s", "", "k", "0", "{}")
+		f.Add(uint8(n), "rb-0", "page_token=Mi5Sb2xlQmluZGluZyByYi0w&crn_pattern=crn%3A%2F%2Frolebridge%2Forganization%3Dorg-a%2Fenvironment%3De%2Fprovider-integration%3D*", "", "", "-1", `{"display_name":"n"}`)
 		f.Add(uint8(n), "%2e%2e%2f", "for=s3-sink&bucket=b&after=9999999999999999999&force=1", "Bearer a.b.c", "", "x", "[")
 		f.Add(uint8(n), "\x00", "wait=1e9&role=%ff;&page_size=101", "Basic !", "\x7f", "99999999999999999999", `{"overlap_seconds":1e400}`)
 	}

@@ -36,7 +36,7 @@ var singular = map[string]string{
 // iamPage cuts a page out of all, which is ordered by id. filters are the parameters that the links keep.
 func iamPage[T any](s *Server, c *call, kind string, all []T, id func(T) string, filters ...string) ([]T, wire.ListMeta, error) {
 	q := c.URL.Query()
-	page, err := readPage(q, "")
+	page, err := readPage(q, kind)
 	if err != nil {
 		return nil, wire.ListMeta{}, err
 	}

@@ -16,7 +16,7 @@ func (p pim) list(c *call) (answer, error) {
 		return answer{}, err
 	}
 	q := c.URL.Query()
-	page, err := readPage(q, integration.IDPrefix)
+	page, err := readPage(q, wire.KindIntegration)
 	if err != nil {
 		return answer{}, err
 	}
@@ -68,7 +68,7 @@ func (p pim) turn(c *call, e integration.EnvironmentID, at page, wanted filter) 
 		case len(part) < at.size:
 			part = append(part, i)
 		case next == "":
-			next = writeToken(string(part[len(part)-1].ID))
+			next = at.token(string(part[len(part)-1].ID))
 		}
 		if counted && next != "" {
 			break

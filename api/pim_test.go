@@ -122,13 +122,14 @@ func TestAWrongParameterIsNamed(t *testing.T) {
 	s := apitest.Serve(t)
 	i := created(t, s, roleARN)
 	for path, parameter := range map[string]string{
-		one:                                                    "environment",
-		one + "/" + i.ID:                                       "environment",
-		one + inEnv + "&page_size=101":                         "page_size",
-		one + inEnv + "&page_size=0":                           "page_size",
-		one + inEnv + "&page_size=x":                           "page_size",
-		one + inEnv + "&page_token=%00":                        "page_token",
-		one + inEnv + "&page_token=MS4":                        "page_token",
+		one:                             "environment",
+		one + "/" + i.ID:                "environment",
+		one + inEnv + "&page_size=101":  "page_size",
+		one + inEnv + "&page_size=0":    "page_size",
+		one + inEnv + "&page_size=x":    "page_size",
+		one + inEnv + "&page_token=%00": "page_token",
+		one + inEnv + "&page_token=Mi5JbnRlZ3JhdGlvbiA":        "page_token", // of no id
+		one + inEnv + "&page_token=Mi5Vc2VyIHUtYQ":             "page_token", // of another list
 		one + inEnv + "&provider=oracle":                       "provider",
 		two + inEnv + "&status=SOMETHING":                      "status",
 		mine + i.ID + "/validation?wait=31s":                   "wait",

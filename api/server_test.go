@@ -61,6 +61,7 @@ func TestWhatIsNotARequestHere(t *testing.T) {
 		{http.MethodDelete, "/openapi.yaml", "", nil, 405, "method_not_allowed"},
 		{http.MethodPost, one, creation(roleARN), []string{"Content-Type", "text/plain"}, 415, "unsupported_media_type"},
 		{http.MethodPost, one, "", nil, 415, "unsupported_media_type"},
+		{http.MethodPost, one, creation(roleARN), []string{"Content-Type", "application/json; charset=utf-16"}, 415, "unsupported_media_type"},
 		{http.MethodPost, one, strings.Repeat(" ", 1<<20) + "{}", nil, 413, "request_too_large"},
 		{http.MethodPost, one, creation(roleARN), []string{"Idempotency-Key", strings.Repeat("k", 256)}, 400, "invalid_parameter"},
 	} {

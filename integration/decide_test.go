@@ -221,25 +221,37 @@ func TestBadFieldsAreRefusedByName(t *testing.T) {
 		ask   integration.Ask
 		field string
 	}{
-		"no environment":      {integration.Create{Name: "n", Config: aws(roleB)}, "/environment"},
-		"an odd environment":  {integration.Create{Environment: "env 1", Name: "n", Config: aws(roleB)}, "/environment"},
-		"no name":             {integration.Create{Environment: env, Config: aws(roleB)}, "/display_name"},
-		"a long name":         {integration.Create{Environment: env, Name: strings.Repeat("ä", 61), Config: aws(roleB)}, "/display_name"},
-		"a name with a bell":  {integration.Create{Environment: env, Name: "a\ab", Config: aws(roleB)}, "/display_name"},
-		"broken UTF-8":        {integration.Create{Environment: env, Name: "a\xff", Config: aws(roleB)}, "/display_name"},
-		"an unknown kind":     {integration.Create{Environment: env, Name: "n", Config: integration.Config{Kind: "X"}}, "/config/kind"},
-		"a user's ARN":        {integration.Create{Environment: env, Name: "n", Config: aws("arn:aws:iam::000000000001:user/someone")}, "/config/customer_iam_role_arn"},
-		"a short account":     {integration.Create{Environment: env, Name: "n", Config: aws("arn:aws:iam::00001:role/customer-a")}, "/config/customer_iam_role_arn"},
-		"a wildcard ARN":      {integration.Create{Environment: env, Name: "n", Config: aws("arn:aws:iam::000000000001:role/*/x")}, "/config/customer_iam_role_arn"},
-		"a huge ARN":          {integration.Create{Environment: env, Name: "n", Config: aws(roleA + strings.Repeat("x", 3000))}, "/config/customer_iam_role_arn"},
-		"a bad account email": {integration.Create{Environment: env, Name: "n", Config: integration.Config{Kind: integration.KindGCP, Customer: "x"}}, "/config/customer_google_service_account"},
-		"a bad tenant":        {integration.Create{Environment: env, Name: "n", Config: integration.Config{Kind: integration.KindAzure, Customer: "x"}}, "/config/customer_azure_tenant_id"},
-		"a bad id":            {integration.Delete{Integration: "cspi-"}, "/integration"},
-		"a bad connector":     {integration.Bind{Integration: id, Connector: "", TokenClaim: claimed(hashA)}, "/connector"},
-		"a token, not a hash": {integration.Bind{Integration: id, Connector: "lcc-1", TokenClaim: claimed("secret")}, "/token_sha256"},
-		"an unknown setting":  {integration.ConfigureOrganization{InsecureRoles: "maybe"}, "/insecure_roles"},
+		"no environment":           {integration.Create{Name: "n", Config: aws(roleB)}, "/environment"},
+		"an odd environment":       {integration.Create{Environment: "env 1", Name: "n", Config: aws(roleB)}, "/environment"},
+		"no name":                  {integration.Create{Environment: env, Config: aws(roleB)}, "/display_name"},
+		"a long name":              {integration.Create{Environment: env, Name: strings.Repeat("ä", 61), Config: aws(roleB)}, "/display_name"},
+		"a name with a bell":       {integration.Create{Environment: env, Name: "a\ab", Config: aws(roleB)}, "/display_name"},
+		"a name of Hangul fillers": {integration.Create{Environment: env, Name: "\u3164\u3164", Config: aws(roleB)}, "/display_name"},
+		"a name of braille blanks": {integration.Create{Environment: env, Name: "\u2800", Config: aws(roleB)}, "/display_name"},
+		"a name of marks alone":    {integration.Create{Environment: env, Name: "\u0301\ufe0f", Config: aws(roleB)}, "/display_name"},
+		"half a surrogate pair":    {integration.Create{Environment: env, Name: "orders \ufffd", Config: aws(roleB)}, "/display_name"},
+		"broken UTF-8":             {integration.Create{Environment: env, Name: "a\xff", Config: aws(roleB)}, "/display_name"},
+		"an unknown kind":          {integration.Create{Environment: env, Name: "n", Config: integration.Config{Kind: "X"}}, "/config/kind"},
+		"a user's ARN":             {integration.Create{Environment: env, Name: "n", Config: aws("arn:aws:iam::000000000001:user/someone")}, "/config/customer_iam_role_arn"},
+		"a short account":          {integration.Create{Environment: env, Name: "n", Config: aws("arn:aws:iam::00001:role/customer-a")}, "/config/customer_iam_role_arn"},
+		"a wildcard ARN":           {integration.Create{Environment: env, Name: "n", Config: aws("arn:aws:iam::000000000001:role/*/x")}, "/config/customer_iam_role_arn"},
+		"a huge ARN":               {integration.Create{Environment: env, Name: "n", Config: aws(roleA + strings.Repeat("x", 3000))}, "/config/customer_iam_role_arn"},
+		"a bad account email":      {integration.Create{Environment: env, Name: "n", Config: integration.Config{Kind: integration.KindGCP, Customer: "x"}}, "/config/customer_google_service_account"},
+		"a bad tenant":             {integration.Create{Environment: env, Name: "n", Config: integration.Config{Kind: integration.KindAzure, Customer: "x"}}, "/config/customer_azure_tenant_id"},
+		"a bad id":                 {integration.Delete{Integration: "cspi-"}, "/integration"},
+		"a bad connector":          {integration.Bind{Integration: id, Connector: "", TokenClaim: claimed(hashA)}, "/connector"},
+		"a token, not a hash":      {integration.Bind{Integration: id, Connector: "lcc-1", TokenClaim: claimed("secret")}, "/token_sha256"},
+		"an unknown setting":       {integration.ConfigureOrganization{InsecureRoles: "maybe"}, "/insecure_roles"},
 	} {
 		t.Run(name, func(*testing.T) { w.refused(admin, c.ask, integration.CodeInvalid, c.field) })
+	}
+}
+
+func TestANameMayBeOfAnyScriptAndHaveMarksAndEmoji(t *testing.T) {
+	w := newWorld(t)
+	for n, name := range []string{"Aufträge", "Auftra\u0308ge", "注文", "주문", "طلبات", "orders ❤\ufe0f", "⠕⠗⠙⠑⠗⠎"} {
+		role := fmt.Sprintf("arn:aws:iam::%012d:role/customer", n+1)
+		w.mustDo(admin, integration.Create{Environment: env, Name: name, Config: integration.Config{Kind: integration.KindAWS, Customer: role}})
 	}
 }
 

@@ -63,8 +63,16 @@ func checkID(field string, id ID) *Refusal {
 
 // printable reports whether s has at most most printable characters, none of them white space at an end.
 func printable(s string, most int) bool {
-	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= most && strings.TrimSpace(s) == s &&
-		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= most && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unseen)
+}
+
+// blank is the braille pattern without dots: by its category a symbol, and to the eye nothing.
+const blank = '\u2800'
+
+// unseen reports whether r is nothing to the eye, or stands for something that was lost on the way: what a JSON string
+// cannot say of half a surrogate pair is read as the replacement character.
+func unseen(r rune) bool {
+	return !unicode.IsPrint(r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || r == blank || r == unicode.ReplacementChar
 }
 
 func checkName(field, name string) *Refusal {
@@ -75,8 +83,10 @@ func checkName(field, name string) *Refusal {
 		return refuseField(field, "want 1 to %d characters without white space around them", MaxName)
 	case n > MaxName:
 		return refuseField(field, "has %d characters; at most %d are allowed", n, MaxName)
-	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return refuseField(field, "holds a character that cannot be printed")
+	case strings.ContainsFunc(name, unseen):
+		return refuseField(field, "holds a character that cannot be seen, or one that stands for something unreadable")
+	case !strings.ContainsFunc(name, func(r rune) bool { return !unicode.Is(unicode.M, r) }):
+		return refuseField(field, "has nothing that its marks could stand on")
 	}
 	return nil
 }
