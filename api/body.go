@@ -109,7 +109,8 @@ func (b *bodies) parse(text []byte, schema string, v any) error {
 		b.explain(invalid, f)
 		return f
 	}
-	// What was checked is what is used: of a member that is there twice package json would merge both. And to a schema 1.0 and 1e3 are integers, to package json they are not.
+	// What was checked is what is used: of a member that is there twice package json would merge both. And to a schema 1.0 and
+	// 1e3 are integers, to package json they are not.
 	text, err = json.Marshal(whole(doc))
 	if err == nil {
 		err = json.Unmarshal(text, v)

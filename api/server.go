@@ -79,9 +79,16 @@ func New(c Config, replica Replica, commands Commands, keys Keyring, reg prometh
 	}
 	mux.Handle("/", s.serve(route{path: unknownRoute}))
 	s.metrics = newMetrics(reg, names)
-	s.handler = clean(mux)
+	both := http.NewServeMux()
+	both.Handle("/", mux)
+	both.Handle(below+"/", http.StripPrefix(below, mux))
+	s.handler = clean(both)
 	return s, nil
 }
+
+// below is where everything is once more: the known command line puts it before each path when it is pointed at a server
+// that is not its vendor's.
+const below = "/api"
 
 // Handler is the API, and /openapi.yaml and /schemas.json, which need no key.
 func (s *Server) Handler() http.Handler { return s.handler }
