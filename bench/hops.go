@@ -161,12 +161,19 @@ func relay(ctx context.Context, s *kgo.GroupTransactSession, f kgo.Fetches, to m
 
 // settled tries until consumers have joined and know their offsets: what was written before is not theirs.
 func settled(ctx context.Context, do act) (act, error) {
-	for n := -1; ; n-- {
+	const tries = 30
+	var err error
+	for n := range tries {
 		trying, cancel := context.WithTimeout(ctx, 2*time.Second)
-		err := do(trying, n&0xff+1<<40)
+		err = do(trying, 1<<40+n)
 		cancel()
-		if err == nil || ctx.Err() != nil {
-			return do, err
+		if err == nil {
+			return do, nil
+		}
+		// What fails at once would be tried without end and without rest.
+		if err := pause(ctx, time.Duration(min(n, 10))*100*time.Millisecond); err != nil {
+			return nil, err
 		}
 	}
+	return nil, fmt.Errorf("no record came to the end in %d tries: %w", tries, err)
 }

@@ -93,6 +93,9 @@ func withSite(ctx context.Context, do func(*site) error) error {
 
 const platform integration.Principal = "platform:bench"
 
+// benchSource is who sends the commands.
+const benchSource = "/bench"
+
 func organizationID(n int) integration.OrganizationID {
 	return integration.OrganizationID(fmt.Sprintf("org-%06d", n%organizations))
 }
@@ -102,7 +105,7 @@ func creations(s *site) ([]*kgo.Record, error) {
 	load := make([]*kgo.Record, commands)
 	for n := range load {
 		r, err := s.codec.CommandRecord(integration.Command{
-			Source: "/bench", ID: fmt.Sprintf("create-%08d", n), Organization: organizationID(n), Actor: "u-admin", Time: time.Now(),
+			Source: benchSource, ID: fmt.Sprintf("create-%08d", n), Organization: organizationID(n), Actor: "u-admin", Time: time.Now(),
 			Ask: integration.Create{
 				Environment: integration.EnvironmentID(fmt.Sprintf("env-%05d", n%7)), Name: fmt.Sprintf("analytics sink %d", n),
 				Config: integration.Config{Kind: integration.KindAWS, Customer: customerRole(n)},
@@ -129,7 +132,7 @@ func decideAll(ctx context.Context, s *site, load []*kgo.Record) (p pass, err er
 			integration.CreateOrganization{Admin: "u-admin"}, integration.ConfigureOrganization{IntegrationQuota: &quota},
 		} {
 			r, err := s.codec.CommandRecord(integration.Command{
-				Source: "/bench", ID: fmt.Sprintf("%s-%d", ask.Type(), n), Organization: organizationID(n), Actor: platform, Time: time.Now(),
+				Source: benchSource, ID: fmt.Sprintf("%s-%d", ask.Type(), n), Organization: organizationID(n), Actor: platform, Time: time.Now(),
 				Ask: ask,
 			})
 			if err != nil {
@@ -154,6 +157,7 @@ func decide(ctx context.Context, s *site, records int) (pass, error) {
 	w := newWatch(records)
 	c := lifecycle.Defaults()
 	c.Topics, c.Client, c.Group, c.Instance = s.topics, append(slices.Clone(s.client), kgo.WithHooks(w)), s.topics.Prefix+"lifecycle", "bench"
+	c.Proof = s.proof
 	worker, err := lifecycle.New(c, s.codec, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		return pass{}, err

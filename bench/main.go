@@ -9,7 +9,9 @@
 //
 // The life of a number: each benchmark runs some rounds, in which ours and the baseline take turns, and reports medians.
 // It uses the Kafka that ROLEBRIDGE_TEST_KAFKA names, else one of its own, which ends with it. All of it takes about
-// ten minutes on two cores, two of them for the fleet.
+// twelve minutes on two cores, two of them for the fleet.
+//
+// The deciders have three: lifecycle (commands a second), signatures (the same, signed) and restore (of the state).
 //
 // The api has two: creations (through REST until mapped) and listing (pages out of 100,000 integrations, and reads of one).
 //
@@ -86,6 +88,7 @@ type benchmark struct {
 
 var benchmarks = []benchmark{
 	{"lifecycle", lifecycleCommands},
+	{"signatures", signedCommands},
 	{"restore", restoreState},
 	{"reads", warmReads},
 	{"creations", createdMapped},

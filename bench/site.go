@@ -15,6 +15,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/testenv/local"
+	"github.com/rolebridge/rolebridge/workers/lifecycle"
 )
 
 // site is one set of topics on a Kafka, empty when opened and removed when closed.
@@ -22,6 +23,7 @@ type site struct {
 	brokers []string
 	topics  events.Topics
 	codec   *events.Codec
+	proof   lifecycle.Proof // what deciders ask of commands; nil is nothing
 	client  []kgo.Opt
 	cl      *kgo.Client
 	admin   *kadm.Client
