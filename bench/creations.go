@@ -180,13 +180,13 @@ func startAll(ctx context.Context, g *errgroup.Group, s *site) (act, error) {
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	l := lifecycle.Defaults()
-	l.Topics, l.Client, l.Group, l.Instance = s.topics, s.client, s.topics.Prefix+"lifecycle", "bench"
+	l.Topics, l.Client, l.Instance = s.topics, s.client, "bench"
 	decider, err := lifecycle.New(l, s.codec, quiet, prometheus.NewRegistry())
 	if err != nil {
 		return nil, err
 	}
 	m := mapping.Defaults()
-	m.Topics, m.Client, m.Group = s.topics, s.client, s.topics.Prefix+"mapping"
+	m.Topics, m.Client = s.topics, s.client
 	mapper, err := mapping.New(m, s.codec, instantCloud{}, quiet, prometheus.NewRegistry())
 	if err != nil {
 		return nil, err

@@ -156,7 +156,7 @@ func decideAll(ctx context.Context, s *site, load []*kgo.Record) (p pass, err er
 func decide(ctx context.Context, s *site, records int) (pass, error) {
 	w := newWatch(records)
 	c := lifecycle.Defaults()
-	c.Topics, c.Client, c.Group, c.Instance = s.topics, append(slices.Clone(s.client), kgo.WithHooks(w)), s.topics.Prefix+"lifecycle", "bench"
+	c.Topics, c.Client, c.Instance = s.topics, append(slices.Clone(s.client), kgo.WithHooks(w)), "bench"
 	c.Proof = s.proof
 	worker, err := lifecycle.New(c, s.codec, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {

@@ -75,7 +75,7 @@ func proveAll(ctx context.Context, s *site) (Result, error) {
 		return Result{}, err
 	}
 	c := trust.Defaults()
-	c.Topics, c.Client, c.Group, c.Concurrency = s.topics, s.client, s.topics.Prefix+"trust", proofsAtOnce
+	c.Topics, c.Client, c.Concurrency = s.topics, s.client, proofsAtOnce
 	worker, err := trust.New(c, s.codec, client, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		return Result{}, err

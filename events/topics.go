@@ -3,6 +3,7 @@ package events
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +42,15 @@ func (t Topics) DeadLetters() string { return t.Prefix + "dlq" }
 
 // Audit is where brokers say who asked for which credential, and the answer.
 func (t Topics) Audit() string { return t.Prefix + "audit" }
+
+// Group is the consumer group of the workers of that name, unless it is set: no two installations on one Kafka share it. With
+// [DefaultPrefix] that of the deciders is rolebridge-lifecycle.
+func (t Topics) Group(worker string) string {
+	if name, dotted := strings.CutSuffix(t.Prefix, "."); dotted {
+		return name + "-" + worker
+	}
+	return t.Prefix + "." + worker
+}
 
 // Home returns the partition of an organization, on every topic: what the default partitioner of the Java client and
 // of franz-go give for the organization's id as key (murmur2). A producer that partitions otherwise is forwarded.

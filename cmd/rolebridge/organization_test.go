@@ -60,7 +60,6 @@ func (p *plane) decide(t *testing.T, changes ...func(*lifecycle.Config)) {
 	}
 	c := lifecycle.Defaults()
 	c.Topics, c.Client, c.Instance, c.Fresh = p.topics, []kgo.Opt{p.seeds}, "test", true
-	c.Group = p.topics.Prefix + c.Group
 	for _, change := range changes {
 		change(&c)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/events/snapshot"
 	"github.com/rolebridge/rolebridge/integration"
@@ -142,7 +143,7 @@ cached session of the former installation is used. Exit code 5 means that the in
 			if err != nil {
 				return &exit{integration.CodeConflict.Answer().Exit, fmt.Errorf("%w; make them with `rolebridge topics apply`", err)}
 			}
-			err = snapshot.Import(ctx, cl, topics, settings.Lifecycle.Group, f)
+			err = snapshot.Import(ctx, cl, topics, settings.Groups()[app.Lifecycle], f)
 			switch {
 			case errors.Is(err, snapshot.ErrNotEmpty) || errors.Is(err, snapshot.ErrDeciders):
 				return &exit{integration.CodeConflict.Answer().Exit, err}

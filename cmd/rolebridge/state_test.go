@@ -21,7 +21,6 @@ import (
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/polltest"
 	"github.com/rolebridge/rolebridge/internal/secret"
-	"github.com/rolebridge/rolebridge/workers/lifecycle"
 )
 
 // estate is an installation with organizations in it, and a replica of its state.
@@ -185,14 +184,12 @@ func TestAnInstallationGoesOnInOtherTopicsWithOtherPartitions(t *testing.T) {
 				t.Errorf("got %q", got.out)
 			}
 			was.want(4, "state", "export", one+"s", "--organization", "org-99")
-			t.Setenv("ROLEBRIDGE_LIFECYCLE__GROUP", was.topics.Prefix+lifecycle.Defaults().Group)
 			if got := was.want(5, "state", "import", path); !strings.Contains(got.err, "deciders run") || !strings.Contains(got.err, "not empty") {
 				t.Errorf("got %q", got.err)
 			}
 
 			now := newEstate(t, &plane{was.cli, events.Topics{Prefix: was.topics.Prefix + "next.", Partitions: 5}, was.seeds})
 			// Its deciders' group is not that of the former ones, which still run.
-			t.Setenv("ROLEBRIDGE_LIFECYCLE__GROUP", now.topics.Prefix+lifecycle.Defaults().Group)
 			if got := now.want(0, "state", "import", path); !strings.Contains(got.out, "Imported 6 organizations, 7 integrations") {
 				t.Errorf("got %q", got.out)
 			}

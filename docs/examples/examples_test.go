@@ -59,7 +59,7 @@ func install(t *testing.T, prefix string, seeds []string, proof lifecycle.Proof,
 	in.must(err)
 
 	c := lifecycle.Defaults()
-	c.Topics, c.Client, c.Group, c.Instance = in.topics, client, in.topics.Prefix+"lifecycle", "a"
+	c.Topics, c.Client, c.Instance = in.topics, client, "a"
 	c.Proof = proof
 	w, err := lifecycle.New(c, in.codec, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	in.must(err)

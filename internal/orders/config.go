@@ -18,7 +18,7 @@ type Config struct {
 	Client []kgo.Opt `koanf:"-"`
 	// Tracer makes spans of orders; nil makes none.
 	Tracer *telemetry.Tracer `koanf:"-"`
-	// Group is the consumer group's name.
+	// Group is the consumer group's name; empty: [events.Topics.Group] of the worker's.
 	Group string `koanf:"group"`
 	// Instance names this worker's slot, stable over restarts and different from all others: a worker that comes back
 	// under the same name has its partitions again at once. Empty: a member like any other, gone after SessionTimeout.
@@ -35,10 +35,10 @@ type Config struct {
 	StopBudget time.Duration `koanf:"stop_budget"`
 }
 
-// Defaults returns a configuration that lacks Topics and Client; group is the group's name.
-func Defaults(group string) Config {
+// Defaults returns a configuration that lacks Topics and Client.
+func Defaults() Config {
 	return Config{
-		Group: group, SessionTimeout: 10 * time.Second, Concurrency: 64, Waiting: 1000,
+		SessionTimeout: 10 * time.Second, Concurrency: 64, Waiting: 1000,
 		HandleTimeout: 90 * time.Second, StopBudget: 15 * time.Second,
 	}
 }
@@ -48,9 +48,6 @@ func (c Config) Validate() error {
 	var faults []error
 	if err := c.Topics.Check(); err != nil {
 		faults = append(faults, err)
-	}
-	if c.Group == "" {
-		faults = append(faults, errors.New("orders.group: empty: want the consumer group's name"))
 	}
 	for _, n := range []struct {
 		path      string

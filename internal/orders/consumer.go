@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,7 @@ func New[A Ask](
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	c.Group = cmp.Or(c.Group, c.Topics.Group(name))
 	consumer := &Consumer[A]{
 		config: c, name: name, source: source, codec: codec, handle: handle, log: log,
 		room: make(chan struct{}, 1), fatal: make(chan error, 1),

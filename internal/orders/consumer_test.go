@@ -74,7 +74,7 @@ const partitions = 4
 var found = integration.TrustWasProbed{Report: integration.Report{Checks: []integration.Check{}}}
 
 func config(topics events.Topics, instance string, client ...kgo.Opt) orders.Config {
-	c := orders.Defaults(topics.Prefix + "trust")
+	c := orders.Defaults()
 	c.Topics, c.Client, c.Instance, c.StopBudget = topics, client, instance, 5*time.Second
 	return c
 }
@@ -172,7 +172,7 @@ func (b *bench) results() (all []string) {
 // committed is the group's offset on a partition; 0 when it has none.
 func (b *bench) committed(partition int32) int64 {
 	b.t.Helper()
-	offsets, err := b.admin.FetchOffsets(b.t.Context(), b.topics.Prefix+"trust")
+	offsets, err := b.admin.FetchOffsets(b.t.Context(), b.topics.Group("trust"))
 	if err != nil {
 		return 0
 	}

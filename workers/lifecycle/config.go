@@ -17,7 +17,8 @@ type Config struct {
 	Topics events.Topics `koanf:"-"`
 	// Client says how to reach Kafka: seeds, TLS, SASL.
 	Client []kgo.Opt `koanf:"-"`
-	// Group is the consumer group's name.
+	// Group is the consumer group's name, with which transactional ids begin; empty: [events.Topics.Group] of "lifecycle". All
+	// deciders of an installation need the same, or each group decides everything.
 	Group string `koanf:"group"`
 	// Instance names this worker's slot, stable over restarts and different from all others: a worker that was killed
 	// and comes back under the same name has its partitions again at once, and fences what its predecessor left open.
@@ -61,8 +62,7 @@ func (unasked) Check(*kgo.Record, integration.Command, time.Time) *integration.R
 // Defaults returns a configuration that lacks Topics, Client and Instance.
 func Defaults() Config {
 	return Config{
-		Group: "rolebridge-lifecycle", SessionTimeout: 10 * time.Second, TransactionTimeout: time.Minute,
-		EndTimeout: 5 * time.Second, BatchRecords: 1000,
+		SessionTimeout: 10 * time.Second, TransactionTimeout: time.Minute, EndTimeout: 5 * time.Second, BatchRecords: 1000,
 	}
 }
 

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -47,6 +48,7 @@ func New(c Config, codec *events.Codec, log *slog.Logger, reg prometheus.Registe
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	c.Group = cmp.Or(c.Group, c.Topics.Group("lifecycle"))
 	if c.Proof == nil {
 		c.Proof = unasked{}
 	}

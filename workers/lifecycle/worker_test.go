@@ -34,7 +34,8 @@ type installation struct {
 
 func newInstallation(t *testing.T, prefix string, fresh bool, seeds ...string) *installation {
 	t.Helper()
-	in := &installation{t: t, topics: events.Topics{Prefix: prefix, Partitions: 4}, seeds: kgo.SeedBrokers(seeds...), group: prefix + "lifecycle", fresh: fresh}
+	in := &installation{t: t, topics: events.Topics{Prefix: prefix, Partitions: 4}, seeds: kgo.SeedBrokers(seeds...), fresh: fresh}
+	in.group = in.topics.Group("lifecycle")
 	var err error
 	if in.codec, err = events.NewCodec(in.topics); err != nil {
 		t.Fatal(err)
@@ -226,6 +227,27 @@ func TestNothingIsDecidedTwiceWhenTheGroupsOffsetsAreLost(t *testing.T) {
 	in.start("a")
 	in.send(in.commands(60, 80, 3)...)
 	in.await(83)
+}
+
+// An installation whose groups had names of their own gets those that follow from its topics.
+func TestNothingIsDecidedTwiceWhenTheGroupIsRenamed(t *testing.T) {
+	in := newInstallation(t, testenv.Prefix(t), false, testenv.Kafka(t)...)
+	derived := in.group
+	in.group = in.topics.Prefix + "by-hand"
+	stop := in.start("a")
+	in.found(3)
+	in.send(in.commands(0, 60, 3)...)
+	in.await(63)
+	stop()
+	in.send(in.commands(60, 70, 3)...) // nobody decides
+	in.group = ""
+	in.start("a")
+	in.send(in.commands(70, 80, 3)...)
+	in.await(83)
+	offsets, err := in.admin.FetchOffsets(t.Context(), derived)
+	if err != nil || len(offsets.Offsets()) == 0 {
+		t.Errorf("group %s has offsets %v, %v: want those of the decider without a group of its own", derived, offsets, err)
+	}
 }
 
 func TestWhatKafkaTookBackIsDecidedAgainAlthoughItsOffsetsAreCommitted(t *testing.T) {

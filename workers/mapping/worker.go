@@ -28,7 +28,7 @@ type Config struct {
 
 // Defaults returns a configuration that lacks Topics and Client.
 func Defaults() Config {
-	return Config{Config: orders.Defaults("rolebridge-mapping"), Retry: 30 * time.Second}
+	return Config{Config: orders.Defaults(), Retry: 30 * time.Second}
 }
 
 // Validate reports all faults at once, each as "path: value: what is allowed".

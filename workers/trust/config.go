@@ -42,7 +42,7 @@ type ProverConfig struct {
 
 // Defaults returns a configuration that lacks Topics and Client.
 func Defaults() Config {
-	return Config{Config: orders.Defaults("rolebridge-trust"), Prover: ProverDefaults()}
+	return Config{Config: orders.Defaults(), Prover: ProverDefaults()}
 }
 
 // ProverDefaults returns the configuration of a prover.

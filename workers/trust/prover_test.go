@@ -387,7 +387,7 @@ func TestAWrongConfigurationIsExplained(t *testing.T) {
 		t.Fatal("got no error")
 	}
 	for _, want := range []string{
-		"topics.partitions", "orders.group", "orders.concurrency", "orders.handle_timeout", "trust.max_session", "trust.tries",
+		"topics.partitions", "orders.concurrency", "orders.handle_timeout", "trust.max_session", "trust.tries",
 		"trust.first_pause", "trust.budget", "trust.calls_per_second", "trust.calls_burst", "trust.accounts",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,6 +99,15 @@ type Topics struct {
 // Names returns the topics of the contract.
 func (t Topics) Names() events.Topics {
 	return events.Topics{Prefix: t.Prefix, Partitions: t.Partitions}
+}
+
+// Groups are the consumer groups of the roles that have one.
+func (c Config) Groups() map[Role]string {
+	groups := map[Role]string{Lifecycle: c.Lifecycle.Group, Mapping: c.Mapping.Group, Trust: c.Trust.Group}
+	for role, set := range groups {
+		groups[role] = cmp.Or(set, c.Topics.Names().Group(string(role)))
+	}
+	return groups
 }
 
 // Redis says how to reach the cache that brokers share. Without an address brokers share nothing, and each asks the

@@ -110,7 +110,7 @@ func openSigned(t *testing.T) (s *signedSite, plane signature.Key) {
 	}
 	plane, c.Lifecycle.SignersFile = s.register("plane", "platform:*", "/plane")
 	own, _ := s.register("api", "*", events.SourceAPI)
-	c.Lifecycle.RequireSigned, c.Lifecycle.Group, c.Lifecycle.Instance = true, c.Topics.Prefix+"lifecycle", testenv.Prefix(t)
+	c.Lifecycle.RequireSigned, c.Lifecycle.Instance = true, testenv.Prefix(t)
 	c.Commands.SigningKeyFile = s.file("api.pem", string(own.PEM()))
 	const key, word = "ADMIN1", "a-secret-that-is-long-enough-for-one"
 	c.API.KeysFile = s.file("keys.yaml", fmt.Sprintf("keys:\n  - {key: %s, secret: %s, organization: org-1, principal: u-admin}\n", key, word))

@@ -58,9 +58,6 @@ func newSite(t *testing.T, brokers []string, options ...kgo.Opt) *site {
 	c.Redis.Address = miniredis.RunT(t).Addr()
 	c.Broker.KeysetFile = filepath.Join(t.TempDir(), "keyset.json")
 	s.must(creds.KeysetFile{Path: c.Broker.KeysetFile}.Create(t.Context()))
-	for _, group := range []*string{&c.Lifecycle.Group, &c.Mapping.Group, &c.Trust.Group} {
-		*group = c.Topics.Prefix + *group
-	}
 	cl, err := kgo.NewClient(s.kafka...)
 	s.must(err)
 	t.Cleanup(cl.Close)
@@ -69,9 +66,9 @@ func newSite(t *testing.T, brokers []string, options ...kgo.Opt) *site {
 	s.must(err)
 	s.register(&c, "*")
 	s.p = doctor.Patient{Config: c, Roles: app.Roles(), API: func(context.Context) error { return nil }}
-	s.join(c.Lifecycle.Group, c.Topics.Names().Commands())
-	s.join(c.Mapping.Group, c.Topics.Names().Events())
-	s.join(c.Trust.Group, c.Topics.Names().Events())
+	s.join(c.Groups()[app.Lifecycle], c.Topics.Names().Commands())
+	s.join(c.Groups()[app.Mapping], c.Topics.Names().Events())
+	s.join(c.Groups()[app.Trust], c.Topics.Names().Events())
 	return s
 }
 
@@ -238,10 +235,10 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	for _, want := range []doctor.Finding{
 		{
 			Part: "rights", Verdict: doctor.Failure, Found: "lifecycle may not write " + topics.Commands() + ", write " + topics.Results() + ", write " +
-				topics.Events() + ", write " + topics.State() + ", write " + topics.DeadLetters() + ", write transactional-id " + s.p.Lifecycle.Group + "-",
+				topics.Events() + ", write " + topics.State() + ", write " + topics.DeadLetters() + ", write transactional-id " + s.p.Groups()[app.Lifecycle] + "-",
 			Do: acls(s, "Write") + " --topic '" + topics.Commands() + "' --topic '" + topics.Results() + "' --topic '" + topics.Events() + "' --topic '" +
 				topics.State() + "' --topic '" + topics.DeadLetters() + "' && " +
-				acls(s, "Write") + " --transactional-id '" + s.p.Lifecycle.Group + "-' --resource-pattern-type prefixed",
+				acls(s, "Write") + " --transactional-id '" + s.p.Groups()[app.Lifecycle] + "-' --resource-pattern-type prefixed",
 		},
 		{
 			Part: "rights", Verdict: doctor.Warning, Found: "lifecycle may not end a transaction that hangs (docs/OPERATIONS.md, Hanging transactions)",

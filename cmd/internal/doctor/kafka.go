@@ -117,7 +117,7 @@ func (k *kafkaPart) behind(ctx context.Context) ([]Finding, error) {
 	if len(k.missing) > 0 {
 		return one(skipped("topics are missing"))
 	}
-	groups := k.patient.groups()
+	groups := k.patient.Groups()
 	var found []Finding
 	for _, role := range k.patient.Roles {
 		group, has := groups[role]

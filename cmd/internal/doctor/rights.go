@@ -60,11 +60,6 @@ func needs(role app.Role, t events.Topics) uses {
 	return uses{}
 }
 
-// groups are the consumer groups of the roles that have one.
-func (p *Patient) groups() map[app.Role]string {
-	return map[app.Role]string{app.Lifecycle: p.Lifecycle.Group, app.Mapping: p.Mapping.Group, app.Trust: p.Trust.Group}
-}
-
 // rights compares what the principal of the settings may do with what the roles need.
 func (k *kafkaPart) rights(ctx context.Context) ([]Finding, error) {
 	may, _, err := k.topicRights(ctx)
@@ -85,7 +80,7 @@ func (k *kafkaPart) rights(ctx context.Context) ([]Finding, error) {
 				}
 			}
 		}
-		if group, has := k.patient.groups()[role]; has {
+		if group, has := k.patient.Groups()[role]; has {
 			allowed, err := k.mayRead(ctx, group)
 			if err != nil {
 				return found, err
@@ -95,7 +90,7 @@ func (k *kafkaPart) rights(ctx context.Context) ([]Finding, error) {
 			}
 		}
 		if role == app.Lifecycle {
-			id := k.patient.Lifecycle.Group + "-"
+			id := k.patient.Groups()[role] + "-"
 			allowed, err := k.mayTransact(ctx, id+k.patient.Lifecycle.Instance)
 			if err != nil {
 				return found, err
