@@ -34,7 +34,7 @@ type Answer struct {
 // answers is the only place where a Code becomes a number, and where it is explained.
 var answers = map[Code]Answer{
 	CodeInvalid:         {422, 2, "A field is malformed or does not fit the others; `field` is a JSON pointer to it. Correct it and send the command under a new id."},
-	CodeUnauthenticated: {401, 8, "Who asks is not proved: the key, token or signature is missing, unknown or wrong."},
+	CodeUnauthenticated: {401, 8, "Who asks is not proved: the API key, token or certificate is missing, unknown, expired or wrong."},
 	CodeUnproved:        {401, 8, "The command's signature does not prove that its producer may act as its actor: it is missing, wrong or too old, or its key is not registered for that. Sign it under the same id and send it again."},
 	CodeDenied:          {403, 3, "Who asks is known, and no role of theirs permits it in this scope."},
 	CodeNotFound:        {404, 4, "There is no such thing, or none that the asker may know of."},
