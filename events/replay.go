@@ -36,22 +36,29 @@ func ReplaySince(
 	ctx context.Context, cl *kgo.Client, topic string, partition int32, since time.Time, apply func(*kgo.Record) error,
 ) (next int64, err error) {
 	r := replay{cl: cl, admin: kadm.NewClient(cl), topic: topic, partition: partition, since: since, bytes: replayBytes}
-	target, err := retried(ctx, r.bounds)
-	if err != nil {
-		return 0, fmt.Errorf("replay %s/%d: %w", topic, partition, err)
+	target, err := r.begin(ctx)
+	for err == nil && r.position < target {
+		err = r.apply(ctx, apply)
 	}
-	for r.position < target {
-		records, err := retried(ctx, r.fetch)
-		if err != nil {
-			return 0, fmt.Errorf("replay %s/%d at %d: %w", topic, partition, r.position, err)
-		}
-		for _, rec := range records {
-			if err := apply(rec); err != nil {
-				return 0, err
-			}
-		}
+	if err != nil {
+		return 0, err
 	}
 	return r.position, nil
+}
+
+// ReplayLatest is [Replay] of a compacted log that others write to meanwhile. It goes on until it has read all that was committed
+// at one moment, not before its begin: then it has seen the last committed value of every key as of that moment.
+//
+// A replay to an end that is known beforehand may miss a key. What it has not read yet may be superseded behind that end, and be
+// compacted away before it is read. Compaction takes a record only when a later one of its key is committed, so whoever has
+// read up to the last stable offset, as it was when Kafka answered the fetch, has read that later one.
+func ReplayLatest(ctx context.Context, cl *kgo.Client, topic string, partition int32, apply func(*kgo.Record) error) error {
+	r := replay{cl: cl, admin: kadm.NewClient(cl), topic: topic, partition: partition, bytes: replayBytes}
+	target, err := r.begin(ctx)
+	for err == nil && (r.position < target || r.position < r.stable) {
+		err = r.apply(ctx, apply)
+	}
+	return err
 }
 
 // ErrNoRecord means that an offset holds no record that was committed: it was removed, or is not written yet.
@@ -98,9 +105,32 @@ type replay struct {
 	since     time.Time // where to start; zero is the start of the log
 	bytes     int32     // bound of one fetch
 	position  int64
+	stable    int64 // the last stable offset when Kafka answered the last fetch
 	leader    int32
 	id        kadm.TopicID
 	found     bool // leader and id are known
+}
+
+// begin is bounds, tried until it succeeds.
+func (r *replay) begin(ctx context.Context) (end int64, err error) {
+	if end, err = retried(ctx, r.bounds); err != nil {
+		err = fmt.Errorf("replay %s/%d: %w", r.topic, r.partition, err)
+	}
+	return end, err
+}
+
+// apply calls f with what one fetch gets.
+func (r *replay) apply(ctx context.Context, f func(*kgo.Record) error) error {
+	records, err := retried(ctx, r.fetch)
+	if err != nil {
+		return fmt.Errorf("replay %s/%d at %d: %w", r.topic, r.partition, r.position, err)
+	}
+	for _, rec := range records {
+		if err := f(rec); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bounds sets the position to the start of the log and returns the high watermark.
@@ -190,12 +220,13 @@ func (r *replay) fetch(ctx context.Context) ([]*kgo.Record, error) {
 	}, &resp.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
 	if errors.Is(got.Err, kerr.OffsetOutOfRange) && got.LogStartOffset > r.position {
 		r.position = got.LogStartOffset // compaction moved the start while we read
+		r.stable = r.position + 1       // what is there now is not known yet
 		return nil, nil
 	}
 	if got.Err != nil {
 		r.found = false
 		return nil, got.Err
 	}
-	r.position = next
+	r.position, r.stable = next, got.LastStableOffset
 	return got.Records, nil
 }

@@ -8,9 +8,12 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/gowebpki/jcs"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/rolebridge/rolebridge/integration"
 )
 
 // StoredCheck checks records of the state topic that come from elsewhere more strictly than [ReadStored], which trusts the
@@ -54,7 +57,8 @@ func NewStoredCheck(t Topics) (*StoredCheck, error) {
 }
 
 // Read reads a record of the state that is no tombstone and no cursor. It must be as AsyncAPI says, its key must be that of
-// its value, and nothing of it may be unknown to this program, which would lose it.
+// its value, nothing of it may be unknown to this program, which would lose it, and an aggregate must be one that decisions can
+// lead to.
 func (c *StoredCheck) Read(key string, value []byte) (Stored, error) {
 	kind, _, _ := strings.Cut(key, "/")
 	schema, ok := c.schemas[kind]
@@ -63,14 +67,18 @@ func (c *StoredCheck) Read(key string, value []byte) (Stored, error) {
 	}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(value))
 	if err != nil {
-		return Stored{}, fmt.Errorf("%s: not JSON: %w", key, err)
+		return Stored{}, fmt.Errorf("%q: not JSON: %w", key, err)
 	}
 	if doc == nil {
-		return Stored{}, fmt.Errorf("%s: is null", key)
+		return Stored{}, fmt.Errorf("%q: is null", key)
+	}
+	// Readers differ in which of two they take, and what is checked would not be what is written.
+	if _, err := jcs.Transform(value); err != nil {
+		return Stored{}, fmt.Errorf("%q: no canonical form (RFC 8785): %w", key, err)
 	}
 	var invalid *jsonschema.ValidationError
 	if err := schema.Validate(doc); errors.As(err, &invalid) {
-		return Stored{}, fmt.Errorf("%s: %s", key, leaf(invalid))
+		return Stored{}, fmt.Errorf("%q: %s", key, leaf(invalid))
 	} else if err != nil {
 		return Stored{}, err
 	}
@@ -83,16 +91,33 @@ func (c *StoredCheck) Read(key string, value []byte) (Stored, error) {
 		return Stored{}, err
 	}
 	if string(again.Key) != key || !s.consistent() {
-		return Stored{}, fmt.Errorf("%s: its value says that it is another's", key)
+		return Stored{}, fmt.Errorf("%q: its value says that it is another's", key)
 	}
 	written, err := jsonschema.UnmarshalJSON(bytes.NewReader(again.Value))
 	if err != nil {
 		return Stored{}, err
 	}
 	if at, ok := within(doc, written, ""); !ok {
-		return Stored{}, fmt.Errorf("%s: %s is not known to this program", key, at)
+		return Stored{}, fmt.Errorf("%q: %q is not known to this program", key, at)
+	}
+	if refused := s.sound(); refused != nil {
+		return Stored{}, fmt.Errorf("%q: %w", key, refused)
 	}
 	return s, nil
+}
+
+// sound says what no decision could have left in s; nil when nothing is.
+func (s Stored) sound() *integration.Refusal {
+	switch {
+	case s.Organization != nil:
+		return s.Organization.Sound()
+	case s.Integration != nil:
+		return s.Integration.Sound()
+	case s.Account != nil:
+		return s.Account.Sound()
+	default:
+		return s.Receipt.Sound()
+	}
 }
 
 // consistent reports whether the value names what the key names.

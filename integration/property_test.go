@@ -391,6 +391,7 @@ func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 			rt.Repeat(map[string]func(*rapid.T){
 				"command": h.command, "mapping": h.mapping, "rotation": h.rotation, "rounds": h.rounds, "trust": h.trust, "wake": h.wake, "": h.holds,
 			})
+			sound(rt, w.state)
 		}
 		replayed := integration.NewState()
 		forked := integration.NewState()

@@ -9,14 +9,12 @@
 package snapshot
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -120,7 +118,7 @@ func Export(ctx context.Context, cl *kgo.Client, t events.Topics, o integration.
 	return counts, end.Encode(Trailer{counts, hex.EncodeToString(sum.Sum(nil))})
 }
 
-// read returns the state of a partition by key, as of its last cursor: the high watermark may stand within a transaction.
+// read returns the state of a partition by key, as of its last cursor.
 func read(ctx context.Context, cl *kgo.Client, t events.Topics, partition int32) (map[string][]byte, error) {
 	state, open, cursor := map[string][]byte{}, map[string][]byte{}, false
 	settle := func() {
@@ -131,7 +129,7 @@ func read(ctx context.Context, cl *kgo.Client, t events.Topics, partition int32)
 		}
 		clear(open)
 	}
-	_, err := events.Replay(ctx, cl, t.State(), partition, func(r *kgo.Record) error {
+	err := events.ReplayLatest(ctx, cl, t.State(), partition, func(r *kgo.Record) error {
 		s, err := events.ReadStored(r)
 		if err != nil {
 			return err
@@ -148,100 +146,4 @@ func read(ctx context.Context, cl *kgo.Client, t events.Topics, partition int32)
 		settle()
 	}
 	return state, err
-}
-
-// File is a file that was read and checked.
-type File struct {
-	Header
-	Trailer
-	records []events.Stored
-}
-
-// maxLine bounds a line: an aggregate has at most some hundred KB.
-const maxLine = 4 << 20
-
-// Read reads a file to its end and checks every line. The error names the line.
-func Read(from io.Reader) (*File, error) {
-	check, err := events.NewStoredCheck(events.Topics{Partitions: 1})
-	if err != nil {
-		return nil, err
-	}
-	f, sum, n := &File{}, sha256.New(), 0
-	var counts Counts
-	whose, seen := map[integration.OrganizationID]bool{}, map[string]bool{}
-	lines := bufio.NewScanner(from)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
-		text := lines.Bytes()
-		if n++; f.SHA256 != "" {
-			return nil, fmt.Errorf("line %d: there is something behind the last line", n)
-		}
-		if n == 1 {
-			if err := f.Header.read(text); err != nil {
-				return nil, fmt.Errorf("line 1: %w", err)
-			}
-			sum.Write(append(text, '\n'))
-			continue
-		}
-		var l line
-		if strict(text, &l) != nil && strict(text, &f.Trailer) == nil && f.SHA256 != "" {
-			continue
-		}
-		if err := strict(text, &l); err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
-		}
-		sum.Write(append(text, '\n'))
-		s, err := check.Read(l.Key, l.Value)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("line %d: %w", n, err)
-		case seen[l.Key]:
-			return nil, fmt.Errorf("line %d: %s is there twice", n, l.Key)
-		case f.Organization != "" && s.OrganizationID != f.Organization:
-			return nil, fmt.Errorf("line %d: %s is not of organization %s", n, l.Key, f.Organization)
-		}
-		seen[l.Key] = true
-		if s.Organization != nil {
-			whose[s.OrganizationID] = true
-		}
-		counts.add(s)
-		f.records = append(f.records, s)
-	}
-	switch err := lines.Err(); {
-	case err != nil:
-		return nil, fmt.Errorf("line %d: %w", n+1, err)
-	case f.SHA256 == "":
-		return nil, fmt.Errorf("after line %d: the last line is missing: the file was cut", n)
-	case f.SHA256 != hex.EncodeToString(sum.Sum(nil)) || counts != f.Counts:
-		return nil, errors.New("the file was changed: its last line does not fit the others")
-	}
-	for _, s := range f.records {
-		if s.Receipt == nil && !whose[s.OrganizationID] {
-			return nil, fmt.Errorf("something of organization %s is in the file, and it itself is not", s.OrganizationID)
-		}
-	}
-	return f, nil
-}
-
-func (h *Header) read(text []byte) error {
-	if err := strict(text, h); err != nil || h.Format != Format {
-		return fmt.Errorf("not a file of %s", Format)
-	}
-	if h.Version != Version {
-		return fmt.Errorf("the file has version %d, and this program reads version %d", h.Version, Version)
-	}
-	return nil
-}
-
-// strict reads one JSON value without unknown fields.
-func strict(text []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more than one JSON value")
-	}
-	return nil
 }

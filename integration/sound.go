@@ -1,0 +1,286 @@
+package integration
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+)
+
+// MaxCount bounds what only ever rises, as versions, epochs and attempts do: the largest integer that every reader of JSON keeps
+// as it is (RFC 8259, section 6). No decider comes near it.
+const MaxCount = 1<<53 - 1
+
+// The rules below are those by which [Decide] refuses, held against what it has left behind. They are for aggregates that come
+// from elsewhere than the decider's own log; a property test holds them against every state that decisions lead to.
+
+// Sound says what no decision could have left in o; nil when nothing is. The field is its place in the record.
+func (o Organization) Sound() *Refusal {
+	if r := checkIdentifier("/id", string(o.ID)); r != nil {
+		return r
+	}
+	if r := checkCount("/version", o.Version, 1); r != nil {
+		return r
+	}
+	if o.Quota < 0 || o.Quota > MaxQuota {
+		return refuseField("/integration_quota", "want 0 to %d", MaxQuota)
+	}
+	if n := len(o.RoleBindings); n > MaxRoleBindings {
+		return refuseField("/role_bindings", "has %d role bindings; at most %d are allowed", n, MaxRoleBindings)
+	}
+	seen := make(map[RoleBinding]bool, len(o.RoleBindings))
+	for n, b := range o.RoleBindings {
+		at := fmt.Sprintf("/role_bindings/%d", n)
+		if r := b.check(); r != nil {
+			return within(at, r)
+		}
+		if seen[b] {
+			return refuseField(at, "is there twice")
+		}
+		seen[b] = true
+	}
+	if o.admins() == 0 {
+		return refuseField("/role_bindings", "name no OrganizationAdmin")
+	}
+	if k := o.FirstKey; k != nil {
+		if r := checkPrincipal("/first_key/account", k.Account); r != nil {
+			return r
+		}
+		return checkKeyID("/first_key/key", k.Key)
+	}
+	return nil
+}
+
+// externalID and maxExternalID are what STS takes: AssumeRole in its API reference.
+var externalID = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]{2,}$`)
+
+const maxExternalID = 1224
+
+func checkExternalID(field, id string) *Refusal {
+	if len(id) > maxExternalID || !externalID.MatchString(id) {
+		return refuseField(field, "want 2 to %d letters, digits and _ + = , . @ : / -", maxExternalID)
+	}
+	return nil
+}
+
+// Sound says what no decision could have left in i; nil when nothing is. The field is its place in the record. What a proof
+// said is not looked at: it is a worker's word, and the next proof replaces it.
+func (i Integration) Sound() *Refusal {
+	for _, r := range []*Refusal{
+		checkID("/id", i.ID), checkIdentifier("/organization", string(i.Organization)), checkIdentifier("/environment", string(i.Environment)),
+		checkName("/display_name", i.Name), i.Config.Check("/config"), checkExternalID("/external_id", i.ExternalID),
+		checkCount("/version", i.Version, 1), checkCount("/epoch", i.Epoch, 0),
+		checkCount("/mapping/attempt", i.Mapping.Attempt, 0), checkCount("/mapping/tries", int64(i.Mapping.Tries), 0),
+		checkCount("/trust/attempt", i.Trust.Attempt, 0), checkCount("/trust/tries", int64(i.Trust.Tries), 0),
+		checkPrincipal("/created_by", i.CreatedBy),
+	} {
+		if r != nil {
+			return r
+		}
+	}
+	if i.Config != i.Config.canonical() {
+		return refuseField("/config/"+i.Config.Kind.CustomerField(), "want it in lower case, as it is stored")
+	}
+	if !printable(i.Mapping.Platform, maxARN) {
+		return refuseField("/mapping/platform", "want at most %d printable characters without white space around them", maxARN)
+	}
+	if n := i.Trust.Doubts; n < 0 || n > cleanRounds {
+		return refuseField("/trust/doubts", "want 0 to %d", cleanRounds)
+	}
+	if n := len(i.Trust.History); n > maxHistory {
+		return refuseField("/trust/history", "has %d changes; at most %d are kept", n, maxHistory)
+	}
+	if r := i.soundRotation(); r != nil {
+		return r
+	}
+	return i.soundConnectors()
+}
+
+func (i Integration) soundRotation() *Refusal {
+	n := i.Rotation
+	switch {
+	case n == nil:
+		return nil
+	case i.Config.Draft() || i.Config.Kind != KindAWS || i.Deleting():
+		return refuseField("/rotation", "only of a customer's role is the external ID exchanged")
+	case n.Other == i.ExternalID:
+		return refuseField("/rotation/other_external_id", "is the current one")
+	}
+	for _, r := range []*Refusal{
+		checkExternalID("/rotation/other_external_id", n.Other), checkPrincipal("/rotation/started_by", n.StartedBy), checkCount("/rotation/tries", int64(n.Tries), 0),
+	} {
+		if r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+func (i Integration) soundConnectors() *Refusal {
+	switch n := len(i.Connectors); {
+	case n > MaxConnectors:
+		return refuseField("/connectors", "has %d connectors; at most %d are allowed", n, MaxConnectors)
+	case n > 0 && (i.Config.Draft() || i.Deleting()):
+		return refuseField("/connectors", "nothing is bound to a draft, or to what is being deleted")
+	}
+	if r := i.fits(0); r != nil {
+		return within("/connectors", r)
+	}
+	seen := map[string]bool{}
+	for c, b := range i.Connectors {
+		if r := checkIdentifier("/connectors", string(c)); r != nil {
+			return r
+		}
+		at := "/connectors/" + string(c)
+		if r := b.sound(i.Config); r != nil {
+			return within(at, r)
+		}
+		for n, t := range b.Tokens {
+			if seen[t.Hash] {
+				return refuseField(fmt.Sprintf("%s/tokens/%d/sha256", at, n), "is there twice")
+			}
+			seen[t.Hash] = true
+		}
+	}
+	return nil
+}
+
+func (b Binding) sound(c Config) *Refusal {
+	if r := checkPrincipal("/bound_by", b.BoundBy); r != nil {
+		return r
+	}
+	if r := checkEach("tokens", b.Tokens, MaxTokens); r != nil {
+		return r
+	}
+	if r := checkEach("workloads", b.Workloads, MaxWorkloads); r != nil {
+		return r
+	}
+	if b.SourceIdentity && c.Kind != KindAWS {
+		return refuseField("/source_identity", "sessions of %s have none", c.Kind)
+	}
+	return checkEach("resources", b.Resources, MaxResources)
+}
+
+// check is what is left of the rules of [TokenClaim.check] when the token has been taken. One that was bound before tokens
+// had proofs has none, and opens nothing.
+func (t Token) check(at string) *Refusal {
+	if !hexDigest.MatchString(t.Hash) || t.Hash == TokenHash("") {
+		return refuseField(at+"/sha256", "want the SHA-256 of a token: 64 hexadecimal digits in lower case")
+	}
+	if t.Proof != "" && !hexDigest.MatchString(t.Proof) {
+		return refuseField(at+"/proof", "want 64 hexadecimal digits in lower case")
+	}
+	return nil
+}
+
+// Sound says what no decision could have left in a; nil when nothing is. The field is its place in the record.
+func (a Account) Sound() *Refusal {
+	for _, r := range []*Refusal{
+		checkPrincipal("/id", a.ID), checkIdentifier("/organization", string(a.Organization)), checkName("/display_name", a.Name),
+		checkDescription("/description", a.Description), checkEach("identities", a.Identities, MaxIdentities), checkCount("/version", a.Version, 1),
+		checkPrincipal("/created_by", a.CreatedBy),
+	} {
+		if r != nil {
+			return r
+		}
+	}
+	if a.ID.IsPlatform() {
+		return refuseField("/id", "the platform's own principals have no accounts")
+	}
+	if n := len(a.Keys); n > MaxKeys {
+		return refuseField("/keys", "has %d keys; at most %d are allowed", n, MaxKeys)
+	}
+	for id, k := range a.Keys {
+		if r := checkKeyID("/keys", id); r != nil {
+			return r
+		}
+		if r := k.sound(); r != nil {
+			return within("/keys/"+string(id), r)
+		}
+	}
+	return nil
+}
+
+func (k APIKey) sound() *Refusal {
+	if !hexDigest.MatchString(k.Proof) {
+		return refuseField("/proof", "want 64 hexadecimal digits in lower case")
+	}
+	if k.Name != "" {
+		if r := checkName("/display_name", k.Name); r != nil {
+			return r
+		}
+	}
+	if r := checkDescription("/description", k.Description); r != nil {
+		return r
+	}
+	return checkPrincipal("/created_by", k.CreatedBy)
+}
+
+// Sound says what no decision could have left in r; nil when nothing is. It may be of an organization that never was, under any
+// name: a refusal of its commands is remembered too.
+func (r Receipt) Sound() *Refusal { return checkCount("/version", r.Version, 0) }
+
+// Fits says why i cannot be in s beside what is there, as no decision would have put it; nil when it can. s must not have i yet.
+func (s *State) Fits(i Integration) *Refusal {
+	switch {
+	case i.Deleting():
+		return nil
+	case s.Count() >= MaxQuota:
+		return refuseField("", "the organization has more than %d integrations", MaxQuota)
+	}
+	if !i.Config.Draft() {
+		if other, taken := s.customer(customerKeyOf(i.Environment, i.Config)); taken {
+			return refuseField("/config/"+i.Config.Kind.CustomerField(), "is mapped in this environment already, by %s", other)
+		}
+	}
+	for c, b := range i.Connectors {
+		for n, t := range b.Tokens {
+			if other, taken := s.token(t.Hash); taken {
+				return refuseField(fmt.Sprintf("/connectors/%s/tokens/%d/sha256", c, n), "is a token of %s already", other.integration)
+			}
+		}
+	}
+	return nil
+}
+
+// FitsAccount says why a cannot be in s beside what is there, as no decision would have put it; nil when it can. s must not have
+// a yet.
+func (s *State) FitsAccount(a Account) *Refusal {
+	all := s.everyAccount()
+	if len(all) >= MaxAccounts {
+		return refuseField("", "the organization has more than %d accounts", MaxAccounts)
+	}
+	for _, other := range all {
+		for n, who := range a.Identities {
+			if slices.Contains(other.Identities, who) {
+				return refuseField(fmt.Sprintf("/identities/%d", n), "proves account %s already", other.ID)
+			}
+		}
+		for id := range a.Keys {
+			if _, taken := other.Keys[id]; taken {
+				return refuseField("/keys/"+string(id), "is a key of account %s already", other.ID)
+			}
+		}
+	}
+	return nil
+}
+
+func checkCount(field string, n, least int64) *Refusal {
+	if n < least || n > MaxCount {
+		return refuseField(field, "want %d to %d", least, MaxCount)
+	}
+	return nil
+}
+
+func checkKeyID(field string, id KeyID) *Refusal {
+	if !keyIDs.MatchString(string(id)) {
+		return refuseField(field, "want a key's id: 16 upper-case letters and digits")
+	}
+	return nil
+}
+
+// within puts the place of r below at.
+func within(at string, r *Refusal) *Refusal {
+	deeper := *r
+	deeper.Field = at + r.Field
+	return &deeper
+}
