@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,9 @@ func parseKeys(text []byte) (*keySet, error) {
 	}
 	s := &keySet{prints: map[string]struct{}{}}
 	for _, raw := range set.Keys {
+		if private(raw) {
+			continue
+		}
 		var k jose.JSONWebKey
 		if err := k.UnmarshalJSON(raw); err != nil || !k.IsPublic() || k.Use != "" && k.Use != "sig" || !usable(k.Key) {
 			continue
@@ -65,6 +69,16 @@ func parseKeys(text []byte) (*keySet, error) {
 		return nil, errors.New("the key set has no key that we use")
 	}
 	return s, nil
+}
+
+// private reports whether a key has a part that nobody publishes: RFC 7518, section 6, and RFC 9964. The library computes with
+// them, and says that such keys are not for it to read from strangers.
+func private(raw json.RawMessage) bool {
+	var parts map[string]json.RawMessage
+	if json.Unmarshal(raw, &parts) != nil {
+		return true
+	}
+	return slices.ContainsFunc([]string{"k", "d", "p", "q", "dp", "dq", "qi", "oth", "priv"}, func(name string) bool { return parts[name] != nil })
 }
 
 func usable(k any) bool {

@@ -162,31 +162,14 @@ func TestKeysThatAreNoneAreNotUsed(t *testing.T) {
 		"a key for encryption": strings.Replace(string(public), `"sig"`, `"enc"`, 1), "an unknown kind": `{"kty":"PQ"}`, "nothing": "", "text": `"x"`,
 		"101 keys": strings.TrimSuffix(strings.Repeat(string(public)+",", 101), ","),
 	} {
-		if err := identity.ParseKeys([]byte(`{"keys":[` + keys + `]}`)); err == nil {
+		if _, _, err := identity.PublishedKeys([]byte(`{"keys":[` + keys + `]}`)); err == nil {
 			t.Errorf("%s: was taken for a key", what)
 		}
 		if what == "101 keys" {
 			continue
 		}
-		if err := identity.ParseKeys([]byte(`{"keys":[` + string(public) + strings.TrimSuffix(","+keys, ",") + `]}`)); err != nil {
+		if _, _, err := identity.PublishedKeys([]byte(`{"keys":[` + string(public) + strings.TrimSuffix(","+keys, ",") + `]}`)); err != nil {
 			t.Errorf("%s beside a good key: %v", what, err)
 		}
 	}
-}
-
-func FuzzParseKeys(f *testing.F) {
-	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`))
-	f.Add([]byte(`{"keys":[{"kty":"RSA","n":"AA","e":"AQAB"},{"kty":"OKP","crv":"Ed25519","x":"AA"}]}`))
-	f.Fuzz(func(_ *testing.T, text []byte) { _ = identity.ParseKeys(text) })
-}
-
-func FuzzToken(f *testing.F) {
-	v, _ := run(f, identity.Defaults())
-	f.Add("eyJhbGciOiJSUzI1NiJ9.e30.AQ")
-	f.Add("..")
-	f.Fuzz(func(t *testing.T, raw string) {
-		if prove(t.Context(), v, acme, raw, wanted(issuer)) == nil {
-			t.Errorf("%q proves an identity", raw)
-		}
-	})
 }
