@@ -1,0 +1,7 @@
+package dlq
+
+// What the fuzzer reaches past Kafka for.
+var (
+	Read   = read
+	Marked = marked
+)
