@@ -69,8 +69,11 @@ func FuzzAnyRequestToTheBroker(f *testing.F) {
 		{"GET", creds.Path, "integration=cspi-orders&connector=orders-sink", token, ""},
 		{"GET", creds.Path, "integration=cspi-orders&connector=orders-sink&integration=x", "Bearer " + token[1:], ""},
 		{"GET", creds.Path, "integration=cspi-orders&connector=orders-sink", "Bearer eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2kifQ.AQ", ""},
-		{"GET", creds.Path, "format=x", token, ""}, {"GET", creds.Path, "%zz;&=", strings.Repeat("t", 9000), ""},
-		{"POST", creds.Path, strings.Repeat("a", 1025), "", "aws-sdk-java/1"}, {"GET", creds.Path + "/", "", token, ""}, {"\x00", "", "\x00", "\xff", "\x7f"},
+		{"GET", creds.Path, "format=x", token, ""},
+		{"GET", creds.Path, "%zz;&=", strings.Repeat("t", 9000), ""},
+		{"POST", creds.Path, strings.Repeat("a", 1025), "", "aws-sdk-java/1"},
+		{"GET", creds.Path + "/", "", token, ""},
+		{"\x00", "", "\x00", "\xff", "\x7f"},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3], seed[4], "192.0.2.1:5")
 	}

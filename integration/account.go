@@ -106,11 +106,11 @@ func (c KeyClaim) check(now time.Time) *Refusal {
 		return refuseField("/key_proof", "want the proof of the key's secret: 64 hexadecimal digits in lower case")
 	}
 	if c.Name != "" {
-		if r := checkName("/display_name", c.Name); r != nil {
+		if r := checkName(c.Name); r != nil {
 			return r
 		}
 	}
-	if r := checkDescription("/description", c.Description); r != nil {
+	if r := checkDescription(c.Description); r != nil {
 		return r
 	}
 	switch life := c.ExpiresAt.Sub(now); {
@@ -136,9 +136,9 @@ func (c KeyClaim) canonical() KeyClaim {
 	return c
 }
 
-func checkDescription(field, text string) *Refusal {
+func checkDescription(text string) *Refusal {
 	if !printable(text, maxDescription) {
-		return refuseField(field, "want at most %d printable characters without white space around them", maxDescription)
+		return refuseField("/description", "want at most %d printable characters without white space around them", maxDescription)
 	}
 	return nil
 }

@@ -114,10 +114,10 @@ func (d *decision) createAccount(o Organization, actor Principal, ask CreateAcco
 
 // checkAccount says what is wrong with what an asker chooses of an account.
 func (d *decision) checkAccount(a Account) *Refusal {
-	if r := checkName("/display_name", a.Name); r != nil {
+	if r := checkName(a.Name); r != nil {
 		return r
 	}
-	if r := checkDescription("/description", a.Description); r != nil {
+	if r := checkDescription(a.Description); r != nil {
 		return r
 	}
 	if n := len(a.Identities); n > MaxIdentities {

@@ -173,7 +173,7 @@ func (d *decision) create(o Organization, actor Principal, ask Create) *Refusal 
 	if !o.Permits(actor, OpCreate, Scope{Environment: ask.Environment}) {
 		return Refuse(CodeDenied, "%s may not create integrations in environment %s", actor, ask.Environment)
 	}
-	if r := checkName("/display_name", ask.Name); r != nil {
+	if r := checkName(ask.Name); r != nil {
 		return r
 	}
 	if r := ask.Config.Check("/config"); r != nil {

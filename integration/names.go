@@ -75,7 +75,8 @@ func unseen(r rune) bool {
 	return !unicode.IsPrint(r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || r == blank || r == unicode.ReplacementChar
 }
 
-func checkName(field, name string) *Refusal {
+func checkName(name string) *Refusal {
+	const field = "/display_name"
 	switch n := utf8.RuneCountInString(name); {
 	case !utf8.ValidString(name):
 		return refuseField(field, "is not valid UTF-8")

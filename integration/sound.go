@@ -67,7 +67,7 @@ func checkExternalID(field, id string) *Refusal {
 func (i Integration) Sound() *Refusal {
 	for _, r := range []*Refusal{
 		checkID("/id", i.ID), checkIdentifier("/organization", string(i.Organization)), checkIdentifier("/environment", string(i.Environment)),
-		checkName("/display_name", i.Name), i.Config.Check("/config"), checkExternalID("/external_id", i.ExternalID),
+		checkName(i.Name), i.Config.Check("/config"), checkExternalID("/external_id", i.ExternalID),
 		checkCount("/version", i.Version, 1), checkCount("/epoch", i.Epoch, 0),
 		checkCount("/mapping/attempt", i.Mapping.Attempt, 0), checkCount("/mapping/tries", int64(i.Mapping.Tries), 0),
 		checkCount("/trust/attempt", i.Trust.Attempt, 0), checkCount("/trust/tries", int64(i.Trust.Tries), 0),
@@ -175,8 +175,8 @@ func (t Token) check(at string) *Refusal {
 // Sound says what no decision could have left in a; nil when nothing is. The field is its place in the record.
 func (a Account) Sound() *Refusal {
 	for _, r := range []*Refusal{
-		checkPrincipal("/id", a.ID), checkIdentifier("/organization", string(a.Organization)), checkName("/display_name", a.Name),
-		checkDescription("/description", a.Description), checkEach("identities", a.Identities, MaxIdentities), checkCount("/version", a.Version, 1),
+		checkPrincipal("/id", a.ID), checkIdentifier("/organization", string(a.Organization)), checkName(a.Name),
+		checkDescription(a.Description), checkEach("identities", a.Identities, MaxIdentities), checkCount("/version", a.Version, 1),
 		checkPrincipal("/created_by", a.CreatedBy),
 	} {
 		if r != nil {
@@ -205,11 +205,11 @@ func (k APIKey) sound() *Refusal {
 		return refuseField("/proof", "want 64 hexadecimal digits in lower case")
 	}
 	if k.Name != "" {
-		if r := checkName("/display_name", k.Name); r != nil {
+		if r := checkName(k.Name); r != nil {
 			return r
 		}
 	}
-	if r := checkDescription("/description", k.Description); r != nil {
+	if r := checkDescription(k.Description); r != nil {
 		return r
 	}
 	return checkPrincipal("/created_by", k.CreatedBy)

@@ -61,15 +61,25 @@ func FuzzADeadRecord(f *testing.F) {
 // a place, or as neither.
 func FuzzALetter(f *testing.F) {
 	for _, seed := range [][4]string{
-		{"commands", "1", "7", ""}, {"", "1", "7", ""}, {"commands", "99999999999", "7", ""}, {"commands", "-1", "-9223372036854775808", "3@17"}, {"commands", "1", "0x7", "3@"},
-		{"\x00", "+1", "1e3", "-1@1"}, {"commands", "", "", "+3@017"}, {"commands", "1", "7", "2147483648@1"},
+		{"commands", "1", "7", ""},
+		{"", "1", "7", ""},
+		{"commands", "99999999999", "7", ""},
+		{"commands", "-1", "-9223372036854775808", "3@17"},
+		{"commands", "1", "0x7", "3@"},
+		{"\x00", "+1", "1e3", "-1@1"},
+		{"commands", "", "", "+3@017"},
+		{"commands", "1", "7", "2147483648@1"},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
 	}
 	f.Fuzz(func(t *testing.T, topic, partition, offset, mark string) {
 		r := &kgo.Record{Headers: []kgo.RecordHeader{
-			{Key: events.HeaderTopic, Value: []byte(topic)}, {Key: events.HeaderPartition, Value: []byte(partition)}, {Key: events.HeaderOffset, Value: []byte(offset)},
-			{Key: events.HeaderTime, Value: []byte(offset)}, {Key: events.HeaderReason, Value: []byte(topic)}, {Key: events.HeaderMark, Value: []byte(mark)},
+			{Key: events.HeaderTopic, Value: []byte(topic)},
+			{Key: events.HeaderPartition, Value: []byte(partition)},
+			{Key: events.HeaderOffset, Value: []byte(offset)},
+			{Key: events.HeaderTime, Value: []byte(offset)},
+			{Key: events.HeaderReason, Value: []byte(topic)},
+			{Key: events.HeaderMark, Value: []byte(mark)},
 		}}
 		if l, err := dlq.Read(r); (err == nil) == (l.Topic == "") && err == nil || err != nil && !errors.Is(err, dlq.ErrNoLetter) {
 			t.Fatalf("%q/%q at %q reads as %+v, %v", topic, partition, offset, l, err)

@@ -26,8 +26,15 @@ func FuzzAFile(f *testing.F) {
 		f.Add(slices.Concat(slices.Concat(rows[:n]...), slices.Concat(rows[min(n+1, len(rows)):]...)), []byte{})
 	}
 	for _, change := range [][2]string{
-		{`"epoch":2`, `"epoch":9007199254740991`}, {`"epoch":2`, `"epoch":2e0`}, {`"epoch":2`, `"EPOCH":7`}, {"orders", `\u001b[2J`}, {"orders", "\xff"}, {"cspi-00001", "cspi-00002"},
-		{`"key":"integration/org-1/cspi-00001"`, `"key":"integration/org%2D1/cspi-00001"`}, {`"version":1`, `"version":-1`}, {`"trust":{`, `"trust":{"report":{"checks":null},`},
+		{`"epoch":2`, `"epoch":9007199254740991`},
+		{`"epoch":2`, `"epoch":2e0`},
+		{`"epoch":2`, `"EPOCH":7`},
+		{"orders", `\u001b[2J`},
+		{"orders", "\xff"},
+		{"cspi-00001", "cspi-00002"},
+		{`"key":"integration/org-1/cspi-00001"`, `"key":"integration/org%2D1/cspi-00001"`},
+		{`"version":1`, `"version":-1`},
+		{`"trust":{`, `"trust":{"report":{"checks":null},`},
 	} {
 		f.Add([]byte(strings.Replace(string(lines), change[0], change[1], 1)), []byte{})
 	}
@@ -37,7 +44,7 @@ func FuzzAFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, lines, behind []byte) {
 		var n snapshot.Counts
-		for _, row := range bytes.Split(lines, []byte("\n")) {
+		for row := range bytes.SplitSeq(lines, []byte("\n")) {
 			var l struct{ Key string }
 			if json.Unmarshal(row, &l) != nil {
 				continue
