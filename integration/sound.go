@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // MaxCount bounds what only ever rises, as versions, epochs and attempts do: the largest integer that every reader of JSON keeps
@@ -12,6 +15,16 @@ const MaxCount = 1<<53 - 1
 
 // The rules below are those by which [Decide] refuses, held against what it has left behind. They are for aggregates that come
 // from elsewhere than the decider's own log; a property test holds them against every state that decisions lead to.
+//
+// A state outlives the rules that it was made by: one that becomes stricter for what is asked for must not do so here, or nobody
+// could move what was made before. So names are held against what they always had to be.
+
+func checkText(field, text string, least, most int) *Refusal {
+	if n := utf8.RuneCountInString(text); n < least || n > most || !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return refuseField(field, "want %d to %d characters that can be printed", least, most)
+	}
+	return nil
+}
 
 // Sound says what no decision could have left in o; nil when nothing is. The field is its place in the record.
 func (o Organization) Sound() *Refusal {
@@ -67,7 +80,7 @@ func checkExternalID(field, id string) *Refusal {
 func (i Integration) Sound() *Refusal {
 	for _, r := range []*Refusal{
 		checkID("/id", i.ID), checkIdentifier("/organization", string(i.Organization)), checkIdentifier("/environment", string(i.Environment)),
-		checkName(i.Name), i.Config.Check("/config"), checkExternalID("/external_id", i.ExternalID),
+		checkText("/display_name", i.Name, 1, MaxName), i.Config.Check("/config"), checkExternalID("/external_id", i.ExternalID),
 		checkCount("/version", i.Version, 1), checkCount("/epoch", i.Epoch, 0),
 		checkCount("/mapping/attempt", i.Mapping.Attempt, 0), checkCount("/mapping/tries", int64(i.Mapping.Tries), 0),
 		checkCount("/trust/attempt", i.Trust.Attempt, 0), checkCount("/trust/tries", int64(i.Trust.Tries), 0),
@@ -80,8 +93,8 @@ func (i Integration) Sound() *Refusal {
 	if i.Config != i.Config.canonical() {
 		return refuseField("/config/"+i.Config.Kind.CustomerField(), "want it in lower case, as it is stored")
 	}
-	if !printable(i.Mapping.Platform, maxARN) {
-		return refuseField("/mapping/platform", "want at most %d printable characters without white space around them", maxARN)
+	if r := checkText("/mapping/platform", i.Mapping.Platform, 0, maxARN); r != nil {
+		return r
 	}
 	if n := i.Trust.Doubts; n < 0 || n > cleanRounds {
 		return refuseField("/trust/doubts", "want 0 to %d", cleanRounds)
@@ -175,8 +188,8 @@ func (t Token) check(at string) *Refusal {
 // Sound says what no decision could have left in a; nil when nothing is. The field is its place in the record.
 func (a Account) Sound() *Refusal {
 	for _, r := range []*Refusal{
-		checkPrincipal("/id", a.ID), checkIdentifier("/organization", string(a.Organization)), checkName(a.Name),
-		checkDescription(a.Description), checkEach("identities", a.Identities, MaxIdentities), checkCount("/version", a.Version, 1),
+		checkPrincipal("/id", a.ID), checkIdentifier("/organization", string(a.Organization)), checkText("/display_name", a.Name, 1, MaxName),
+		checkText("/description", a.Description, 0, maxDescription), checkEach("identities", a.Identities, MaxIdentities), checkCount("/version", a.Version, 1),
 		checkPrincipal("/created_by", a.CreatedBy),
 	} {
 		if r != nil {
@@ -204,12 +217,10 @@ func (k APIKey) sound() *Refusal {
 	if !hexDigest.MatchString(k.Proof) {
 		return refuseField("/proof", "want 64 hexadecimal digits in lower case")
 	}
-	if k.Name != "" {
-		if r := checkName(k.Name); r != nil {
-			return r
-		}
+	if r := checkText("/display_name", k.Name, 0, MaxName); r != nil {
+		return r
 	}
-	if r := checkDescription(k.Description); r != nil {
+	if r := checkText("/description", k.Description, 0, maxDescription); r != nil {
 		return r
 	}
 	return checkPrincipal("/created_by", k.CreatedBy)

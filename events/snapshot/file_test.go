@@ -125,8 +125,8 @@ func TestWhatNoDecisionCouldHaveMadeIsRefused(t *testing.T) {
 		`invalid_configuration: /first_key/key`:                                   func(c *contents) { c.organization.FirstKey = &integration.FirstKey{Account: "u-1", Key: "x"} },
 		`line 5: "integration/org-1/cspi-X": invalid_configuration: /id`:          func(c *contents) { c.one.ID = "cspi-X" },
 		`/environment: want 1 to 64 letters`:                                      func(c *contents) { c.one.Environment = "env\r\n" },
-		`/display_name: holds a character that cannot be printed`:                 func(c *contents) { c.one.Name = "or\x1b[31mders" },
-		`/display_name: has 61 characters`:                                        func(c *contents) { c.one.Name = strings.Repeat("é", 61) },
+		`/display_name: want 1 to 60 characters that can`:                         func(c *contents) { c.one.Name = "or\x1b[31mders" },
+		`/display_name: want 1 to 60 characters`:                                  func(c *contents) { c.one.Name = strings.Repeat("é", 61) },
 		`/config/customer_iam_role_arn`:                                           func(c *contents) { c.one.Config.Customer = "arn:aws:iam::222222222222:role/*" },
 		`/config/customer_azure_tenant_id: want it in lower case`: func(c *contents) {
 			c.other.Config = integration.Config{Kind: integration.KindAzure, Customer: "0F8FAD5B-D9CB-469F-A165-70867728950E"}
@@ -138,7 +138,7 @@ func TestWhatNoDecisionCouldHaveMadeIsRefused(t *testing.T) {
 		`/epoch: 9007199254740991: want at most 9007199253692415`:                 func(c *contents) { c.one.Epoch = integration.MaxCount },
 		`/mapping/attempt`:                                                        func(c *contents) { c.one.Mapping.Attempt = -1 },
 		`/mapping/tries`:                                                          func(c *contents) { c.one.Mapping.Tries = -1 },
-		`/mapping/platform: want at most 2048 printable`:                          func(c *contents) { c.one.Mapping.Platform = "arn:aws:iam::1:role/\x00" },
+		`/mapping/platform: want 0 to 2048 characters`:                            func(c *contents) { c.one.Mapping.Platform = "arn:aws:iam::1:role/\x00" },
 		`/trust/attempt`:                                                          func(c *contents) { c.one.Trust.Attempt = -1 },
 		`/trust/tries`:                                                            func(c *contents) { c.one.Trust.Tries = -1 },
 		`/trust/doubts: want 0 to 2`:                                              func(c *contents) { c.one.Trust.Doubts = 3 },
@@ -177,11 +177,11 @@ func TestWhatNoDecisionCouldHaveMadeIsRefused(t *testing.T) {
 		// the accounts
 		`line 3: "account/org-1/platform:x": invalid_configuration: /id`: func(c *contents) { c.user.ID = "platform:x" },
 		`line 3: "account/org-1/u-1": invalid_configuration: /version`:   func(c *contents) { c.user.Version = 0 },
-		`/description: want at most 500 printable`:                       func(c *contents) { c.user.Description = "a\r\nb" },
-		`/identities/0/issuer`:              func(c *contents) { c.user.Identities[0].Issuer = "http://issuer" },
-		`/keys: want a key's id`:            func(c *contents) { key(c, "x", func(*integration.APIKey) {}) },
-		`/keys/ABCDEFGHIJKLMNOP/proof`:      func(c *contents) { key(c, "ABCDEFGHIJKLMNOP", func(k *integration.APIKey) { k.Proof = "" }) },
-		`/keys/ABCDEFGHIJKLMNOP/created_by`: func(c *contents) { key(c, "ABCDEFGHIJKLMNOP", func(k *integration.APIKey) { k.CreatedBy = "" }) },
+		`/description: want 0 to 500 characters`:                         func(c *contents) { c.user.Description = "a\r\nb" },
+		`/identities/0/issuer`:                                           func(c *contents) { c.user.Identities[0].Issuer = "http://issuer" },
+		`/keys: want a key's id`:                                         func(c *contents) { key(c, "x", func(*integration.APIKey) {}) },
+		`/keys/ABCDEFGHIJKLMNOP/proof`:                                   func(c *contents) { key(c, "ABCDEFGHIJKLMNOP", func(k *integration.APIKey) { k.Proof = "" }) },
+		`/keys/ABCDEFGHIJKLMNOP/created_by`:                              func(c *contents) { key(c, "ABCDEFGHIJKLMNOP", func(k *integration.APIKey) { k.CreatedBy = "" }) },
 		`/keys: has 11 keys`: func(c *contents) {
 			for n := range 10 {
 				c.user.Keys[integration.KeyID(fmt.Sprintf("ABCDEFGHIJKLMN%02d", n))] = c.user.Keys["ABCDEFGHIJKLMNOP"]
