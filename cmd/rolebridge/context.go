@@ -354,51 +354,49 @@ func newContextDelete(s streams) *cobra.Command {
 	return c
 }
 
-func newContextDescribe(s streams) *cobra.Command {
+// shows makes c a verb that prints something of the file of contexts.
+func (s streams) shows(c *cobra.Command, print func(b *contexts.Book, out format, args []string) error) *cobra.Command {
 	out := format("")
-	c := &cobra.Command{
-		Use: "describe [name]", Short: "Describe a context, by default the current one.",
-		Example: examples("Describe the current context.", "rolebridge context describe"),
-		Args:    atMost(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := s.readBook()
-			if err != nil {
-				return err
-			}
-			is, err := chosen(b, args)
-			if err != nil {
-				return err
-			}
-			return s.showContext(out, is, b.Current)
-		},
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		b, err := s.readBook()
+		if err != nil {
+			return err
+		}
+		return print(b, out, args)
 	}
 	out.flag(c)
 	return c
 }
 
+func newContextDescribe(s streams) *cobra.Command {
+	return s.shows(&cobra.Command{
+		Use: "describe [name]", Short: "Describe a context, by default the current one.",
+		Example: examples("Describe the current context.", "rolebridge context describe"),
+		Args:    atMost(1),
+	}, func(b *contexts.Book, out format, args []string) error {
+		is, err := chosen(b, args)
+		if err != nil {
+			return err
+		}
+		return s.showContext(out, is, b.Current)
+	})
+}
+
 func newContextList(s streams) *cobra.Command {
-	out := format("")
-	c := &cobra.Command{
+	return s.shows(&cobra.Command{
 		Use: "list", Short: "List contexts.",
 		Example: examples("List them; * marks the current one.", "rolebridge context list"),
 		Args:    exactly(0),
-		RunE: func(*cobra.Command, []string) error {
-			b, err := s.readBook()
-			if err != nil {
-				return err
+	}, func(b *contexts.Book, out format, _ []string) error {
+		all, rows := []saved{}, [][]string{}
+		for _, c := range b.List() {
+			mark := ""
+			if c.Name == b.Current {
+				mark = "*"
 			}
-			all, rows := []saved{}, [][]string{}
-			for _, c := range b.List() {
-				mark := ""
-				if c.Name == b.Current {
-					mark = "*"
-				}
-				all = append(all, aContext(c, b.Current))
-				rows = append(rows, []string{mark, c.Name, c.URL, c.Key, c.Environment})
-			}
-			return out.table(s.out, all, []string{"Current", "Name", "URL", "API Key", "Environment"}, rows)
-		},
-	}
-	out.flag(c)
-	return c
+			all = append(all, aContext(c, b.Current))
+			rows = append(rows, []string{mark, c.Name, c.URL, c.Key, c.Environment})
+		}
+		return out.table(s.out, all, []string{"Current", "Name", "URL", "API Key", "Environment"}, rows)
+	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -11,8 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/rolebridge/rolebridge/cmd/internal/plural"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/events/dlq"
+	"github.com/rolebridge/rolebridge/integration"
 )
 
 func newDLQ(s streams) *cobra.Command {
@@ -54,19 +57,41 @@ func (l *letters) filter(t events.Topics) (dlq.Filter, error) {
 	return f, err
 }
 
-// open opens the box, which the caller closes. options add to those of the client.
-func (l *letters) open(ctx context.Context, c *cobra.Command, s streams, options func(events.Topics) []kgo.Opt) (dlq.Box, error) {
-	cl, settings, err := l.reach(ctx, c, s, options)
+// found are the letters that the filters let through.
+func (l *letters) found(ctx context.Context, s streams, box dlq.Box) ([]dlq.Letter, error) {
+	f, err := l.filter(box.Topics)
 	if err != nil {
-		return dlq.Box{}, err
+		return nil, err
 	}
-	topics := settings.Topics.Names()
-	topics, err = events.Counted(ctx, kadm.NewClient(cl), topics, append(topics.Replayable(), topics.DeadLetters())...)
+	found, more, err := callTwo(box.List(ctx, f))
+	if more > 0 {
+		fmt.Fprintf(s.err, "%s left out; see --limit and --since.\n", plural.Of(more, "older one"))
+	}
+	return found, err
+}
+
+// one is the letter that an argument names.
+func one(ctx context.Context, box dlq.Box, name string) (l dlq.Letter, r *kgo.Record, err error) {
+	id, err := dlq.ParseID(name)
 	if err != nil {
-		cl.Close()
-		return dlq.Box{}, &called{err}
+		return l, nil, usage(err)
 	}
-	return dlq.Box{Client: cl, Topics: topics}, nil
+	l, r, err = callTwo(box.Show(ctx, id))
+	if errors.Is(err, events.ErrNoRecord) || errors.Is(err, dlq.ErrNoLetter) {
+		err = &exit{integration.CodeNotFound.Answer().Exit, err}
+	}
+	return l, r, err
+}
+
+// look has do look at the box. options add to those of the client.
+func (l *letters) look(c *cobra.Command, s streams, options func(events.Topics) []kgo.Opt, do func(context.Context, dlq.Box) error) error {
+	return l.with(c, s, readWithin, options, func(ctx context.Context, k atKafka) error {
+		topics, err := events.Counted(ctx, kadm.NewClient(k.cl), k.topics, append(k.topics.Replayable(), k.topics.DeadLetters())...)
+		if err != nil {
+			return &called{err}
+		}
+		return do(ctx, dlq.Box{Client: k.cl, Topics: topics})
+	})
 }
 
 // letterShown is a dead letter as it is printed for machines.
@@ -122,25 +147,13 @@ The id, partition@offset, is where the dead letter is, and names it for show and
 		),
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(c.Context(), readWithin)
-			defer cancel()
-			box, err := l.open(ctx, c, s, nil)
-			if err != nil {
-				return err
-			}
-			defer box.Client.Close()
-			f, err := l.filter(box.Topics)
-			if err != nil {
-				return err
-			}
-			found, more, err := callTwo(box.List(ctx, f))
-			if err != nil {
-				return err
-			}
-			if more > 0 {
-				fmt.Fprintf(s.err, "%d older ones are left out; see --limit and --since.\n", more)
-			}
-			return s.showLetters(out, found)
+			return l.look(c, s, nil, func(ctx context.Context, box dlq.Box) error {
+				found, err := l.found(ctx, s, box)
+				if err != nil {
+					return err
+				}
+				return s.showLetters(out, found)
+			})
 		},
 	}
 	l.filters(c)

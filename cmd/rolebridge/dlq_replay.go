@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/events/dlq"
 	"github.com/rolebridge/rolebridge/integration"
 )
@@ -47,31 +45,26 @@ Asks first if there is more than one, unless forced. Exit code 5 means that some
 			case len(args) > 0 && chosen:
 				return usagef("name them, or choose them by flags, not both")
 			}
-			ctx, cancel := context.WithTimeout(c.Context(), readWithin)
-			defer cancel()
 			options := dlq.Options
 			if how.DryRun {
 				options = nil
 			}
-			box, err := l.open(ctx, c, s, options)
-			if err != nil {
-				return err
-			}
-			defer box.Client.Close()
-			found, err := l.choose(ctx, s, box, args)
-			if err != nil {
-				return err
-			}
-			if len(found) > 1 && !force && !how.DryRun {
-				sure, err := confirmed(ctx, s, fmt.Sprintf("Replay %d records?", len(found)))
+			return l.look(c, s, options, func(ctx context.Context, box dlq.Box) error {
+				found, err := l.choose(ctx, s, box, args)
 				if err != nil {
 					return err
 				}
-				if !sure {
-					return usagef("nothing was replayed; use --force to replay without being asked")
+				if len(found) > 1 && !force && !how.DryRun {
+					sure, err := confirmed(ctx, s, fmt.Sprintf("Replay %d records?", len(found)))
+					if err != nil {
+						return err
+					}
+					if !sure {
+						return usagef("nothing was replayed; use --force to replay without being asked")
+					}
 				}
-			}
-			return s.replay(ctx, out, box, found, how)
+				return s.replay(ctx, out, box, found, how)
+			})
 		},
 	}
 	l.filters(c)
@@ -87,26 +80,11 @@ Asks first if there is more than one, unless forced. Exit code 5 means that some
 
 // choose returns the letters that are named, or those that the filter takes.
 func (l *letters) choose(ctx context.Context, s streams, box dlq.Box, named []string) (found []dlq.Letter, err error) {
-	f, err := l.filter(box.Topics)
-	if err != nil {
-		return nil, err
-	}
 	if len(named) == 0 {
-		found, more, err := callTwo(box.List(ctx, f))
-		if more > 0 {
-			fmt.Fprintf(s.err, "%d older ones are left out; see --limit.\n", more)
-		}
-		return found, err
+		return l.found(ctx, s, box)
 	}
 	for _, name := range named {
-		id, err := dlq.ParseID(name)
-		if err != nil {
-			return nil, usage(err)
-		}
-		letter, _, err := callTwo(box.Show(ctx, id))
-		if errors.Is(err, events.ErrNoRecord) || errors.Is(err, dlq.ErrNoLetter) {
-			return nil, &exit{integration.CodeNotFound.Answer().Exit, err}
-		}
+		letter, _, err := one(ctx, box, name)
 		if err != nil {
 			return nil, err
 		}

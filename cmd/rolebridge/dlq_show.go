@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/events/dlq"
-	"github.com/rolebridge/rolebridge/integration"
 )
 
 // recordShown is a dead letter with all that it keeps.
@@ -39,25 +37,13 @@ in base64.`,
 		Example: examples("Show the dead letter that list calls 3@17.", "rolebridge dlq show 3@17"),
 		Args:    exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			id, err := dlq.ParseID(args[0])
-			if err != nil {
-				return usage(err)
-			}
-			ctx, cancel := context.WithTimeout(c.Context(), readWithin)
-			defer cancel()
-			box, err := l.open(ctx, c, s, nil)
-			if err != nil {
-				return err
-			}
-			defer box.Client.Close()
-			letter, record, err := callTwo(box.Show(ctx, id))
-			if errors.Is(err, events.ErrNoRecord) || errors.Is(err, dlq.ErrNoLetter) {
-				return &exit{integration.CodeNotFound.Answer().Exit, err}
-			}
-			if err != nil {
-				return err
-			}
-			return s.showRecord(out, letter, record)
+			return l.look(c, s, nil, func(ctx context.Context, box dlq.Box) error {
+				letter, record, err := one(ctx, box, args[0])
+				if err != nil {
+					return err
+				}
+				return s.showRecord(out, letter, record)
+			})
 		},
 	}
 	l.add(c)

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/cmd/internal/doctor"
+	"github.com/rolebridge/rolebridge/cmd/internal/plural"
 	"github.com/rolebridge/rolebridge/integration"
 )
 
@@ -33,7 +33,7 @@ code 7 means that something must be mended; a warning alone is exit code 0.`,
 		),
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			config, err := settings.settings(c, s, os.Environ())
+			config, err := settings.settings(c, s)
 			if err != nil {
 				return err
 			}
@@ -85,8 +85,8 @@ func examine(ctx context.Context, p *doctor.Patient, s streams, out format) erro
 			return err
 		}
 	} else {
-		fmt.Fprintf(s.out, "\n%d in order, %d warnings, %d to be mended, %d not looked at.\n",
-			counts[doctor.OK], counts[doctor.Warning], counts[doctor.Failure], counts[doctor.Skipped])
+		fmt.Fprintf(s.out, "\n%d in order, %s, %d to be mended, %d not looked at.\n",
+			counts[doctor.OK], plural.Of(counts[doctor.Warning], "warning"), counts[doctor.Failure], counts[doctor.Skipped])
 	}
 	if counts[doctor.Failure] > 0 {
 		return quiet(integration.CodeUnavailable)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/api/client"
 	"github.com/rolebridge/rolebridge/api/wire"
+	"github.com/rolebridge/rolebridge/cmd/internal/plural"
 	"github.com/rolebridge/rolebridge/integration"
 )
 
@@ -172,7 +173,7 @@ func printReading(to io.Writer, r *integration.Reading) error {
 			return err
 		}
 		if r.LeftOut > 0 {
-			fmt.Fprintf(to, "%d further findings were left out.\n", r.LeftOut)
+			fmt.Fprintf(to, "%s left out.\n", plural.Of(r.LeftOut, "further finding"))
 		}
 	}
 	if r.Remedy != "" {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -35,12 +37,12 @@ func (k *kafkaFlags) add(c *cobra.Command) {
 	f.Int32Var(&k.partitions, "partitions", 0, "Partitions of each topic, which cannot be changed later (default topics.partitions).")
 }
 
-func (k *kafkaFlags) settings(c *cobra.Command, s streams, environ []string) (app.Config, error) {
+func (k *kafkaFlags) settings(c *cobra.Command, s streams) (app.Config, error) {
 	settings, path := app.Defaults(), k.path
 	if path == "" {
 		path = s.env(envConfig)
 	}
-	if err := config.Load(path, environ, &settings); err != nil {
+	if err := config.Load(path, os.Environ(), &settings); err != nil {
 		return settings, usage(err)
 	}
 	if named := s.env(envBrokers); named != "" && path == "" {
@@ -55,30 +57,40 @@ func (k *kafkaFlags) settings(c *cobra.Command, s streams, environ []string) (ap
 			set()
 		}
 	}
-	return settings, usage(settings.Kafka.Validate())
+	return settings, usage(errors.Join(settings.Kafka.Validate(), settings.Topics.Names().Check()))
 }
 
-// reach returns a client, which the caller closes, and the settings. options, which may be nil, add to those of the client.
-func (k *kafkaFlags) reach(ctx context.Context, c *cobra.Command, s streams, options func(events.Topics) []kgo.Opt) (*kgo.Client, app.Config, error) {
-	settings, err := k.settings(c, s, os.Environ())
+// atKafka is what a verb that speaks to Kafka has when it runs.
+type atKafka struct {
+	*app.Config
+	cl     *kgo.Client
+	topics events.Topics
+}
+
+// with has do speak to Kafka, for so long at most. options, which may be nil, add to those of the client.
+func (k *kafkaFlags) with(c *cobra.Command, s streams, within time.Duration, options func(events.Topics) []kgo.Opt, do func(context.Context, atKafka) error) error {
+	settings, err := k.settings(c, s)
 	if err != nil {
-		return nil, settings, err
+		return err
 	}
+	topics := settings.Topics.Names()
 	opts, err := settings.Kafka.Options()
 	if err != nil {
-		return nil, settings, usage(err)
+		return usage(err)
 	}
 	if options != nil {
-		opts = append(opts, options(settings.Topics.Names())...)
+		opts = append(opts, options(topics)...)
 	}
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
-		return nil, settings, usage(err)
+		return usage(err)
 	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(c.Context(), within)
+	defer cancel()
 	// A wrong password shows here at once; later calls would try again until time is up.
 	if err := cl.Ping(ctx); err != nil {
-		cl.Close()
-		return nil, settings, &called{fmt.Errorf("kafka: %w", err)}
+		return &called{fmt.Errorf("kafka: %w", err)}
 	}
-	return cl, settings, nil
+	return do(ctx, atKafka{&settings, cl, topics})
 }

@@ -1,12 +1,13 @@
 // Command rolebridge is the one program of the platform: the server roles and the command line of the API.
 //
-// It holds no rule of the domain. Verbs that ask the API (provider-integration, connector, access) are a client like any
-// other; those that work offline (policy, keyset) call the package that they are named after; those of an operator speak to
-// Kafka (topics, organization, bootstrap); and credentials speaks to the broker.
+// It holds no rule of the domain. Verbs that ask the API (provider-integration, connector, events, access, quota) are a
+// client like any other; those that work offline (policy, keyset, signing-key) call the package of what they are named after;
+// those of an operator speak to Kafka (topics, organization, bootstrap, dlq, state); and credentials speaks to the broker.
 //
 // `serve` puts the roles together (package app). The life of a verb: cobra finds it (root.go); its flags, the environment
-// or a context that was saved (package contexts) say where the API is and who asks (login.go); it calls the client, and
-// prints what it got for people, or as JSON or YAML (output.go, table.go). What went wrong becomes one message on standard error and the exit code of its kind (exit.go).
+// or a context that was saved (package contexts) say where the API is and who asks (login.go), or where Kafka is (kafka.go);
+// it asks, and prints what it got for people, or as JSON or YAML (output.go, table.go). What went wrong becomes one message
+// on standard error and the exit code of its kind (exit.go).
 package main
 
 import (

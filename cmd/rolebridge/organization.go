@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 )
@@ -103,40 +101,28 @@ func (p *controlPlane) ask(c *cobra.Command, s streams, o integration.Organizati
 }
 
 // decided sends a command to Kafka and returns its answer; a refusal is an error.
-func (p *controlPlane) decided(c *cobra.Command, s streams, o integration.OrganizationID, ask integration.Ask) (integration.Event, error) {
-	settings, err := p.settings(c, s, os.Environ())
-	if err != nil {
-		return integration.Event{}, err
+func (p *controlPlane) decided(c *cobra.Command, s streams, o integration.OrganizationID, ask integration.Ask) (answer integration.Event, err error) {
+	options := func(events.Topics) []kgo.Opt {
+		return []kgo.Opt{kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.FetchIsolationLevel(kgo.ReadCommitted())}
 	}
-	if p.signingKey != "" {
-		settings.Commands.SigningKeyFile = p.signingKey
-	}
-	answer, err := p.answer(c.Context(), settings, integration.Command{
-		Source: "/rolebridge/cli", ID: uuid.NewString(), Organization: o, Actor: platformActor, Time: time.Now(), Ask: ask,
+	err = p.with(c, s, p.within, options, func(ctx context.Context, k atKafka) error {
+		if p.signingKey != "" {
+			k.Commands.SigningKeyFile = p.signingKey
+		}
+		answer, err = p.answer(ctx, k, integration.Command{
+			Source: "/rolebridge/cli", ID: uuid.NewString(), Organization: o, Actor: platformActor, Time: time.Now(), Ask: ask,
+		})
+		return err
 	})
-	if err != nil {
-		return answer, err
-	}
-	if refused, ok := answer.Fact.(integration.Refused); ok {
+	if refused, ok := answer.Fact.(integration.Refused); ok && err == nil {
 		return answer, &exit{refused.Code.Answer().Exit, &refused.Refusal}
 	}
-	return answer, nil
+	return answer, err
 }
 
 // answer writes a command and reads events from before it was written until one answers it.
-func (p *controlPlane) answer(ctx context.Context, settings app.Config, cmd integration.Command) (integration.Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.within)
-	defer cancel()
-	options, err := settings.Kafka.Options()
-	if err != nil {
-		return integration.Event{}, usage(err)
-	}
-	cl, err := kgo.NewClient(append(options, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
-	if err != nil {
-		return integration.Event{}, err
-	}
-	defer cl.Close()
-	topics := settings.Topics.Names()
+func (p *controlPlane) answer(ctx context.Context, k atKafka, cmd integration.Command) (integration.Event, error) {
+	cl, topics := k.cl, k.topics
 	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topics.Events())
 	if err != nil {
 		return integration.Event{}, &exit{integration.CodeUnavailable.Answer().Exit, fmt.Errorf("reach Kafka: %w", err)}
@@ -151,7 +137,7 @@ func (p *controlPlane) answer(ctx context.Context, settings app.Config, cmd inte
 	if err != nil {
 		return integration.Event{}, err
 	}
-	if codec, err = settings.Commands.Codec(codec); err != nil {
+	if codec, err = k.Commands.Codec(codec); err != nil {
 		return integration.Event{}, usage(err)
 	}
 	record, err := codec.CommandRecord(cmd)
@@ -181,7 +167,7 @@ func (p *controlPlane) answer(ctx context.Context, settings app.Config, cmd inte
 			if err != nil || e.Answers == nil || e.Answers.ID != cmd.ID || e.Answers.Source != cmd.Source {
 				continue
 			}
-			if refused, ok := e.Fact.(integration.Refused); ok && refused.Code == integration.CodeUnproved && settings.Commands.SigningKeyFile != "" {
+			if refused, ok := e.Fact.(integration.Refused); ok && refused.Code == integration.CodeUnproved && k.Commands.SigningKeyFile != "" {
 				// Somebody without our key may have written a command under this id, and ours be decided next.
 				unproved = &e
 				continue

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/cmd/internal/plural"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/events/snapshot"
 	"github.com/rolebridge/rolebridge/integration"
@@ -42,22 +43,17 @@ Not in it: events, dead letters, the audit, and how far topics were read.`,
 		Example: examples("Take the whole state into a file.", "rolebridge state export state.jsonl --config rolebridge.yaml"),
 		Args:    exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			ctx, cancel := context.WithTimeout(c.Context(), movedWithin)
-			defer cancel()
-			cl, settings, err := kafka.reach(ctx, c, s, nil)
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
-			topics, err := events.Counted(ctx, kadm.NewClient(cl), settings.Topics.Names(), settings.Topics.Names().State())
-			if err != nil {
-				return &called{err}
-			}
-			counts, err := exportTo(ctx, args[0], cl, topics, integration.OrganizationID(organization))
-			if err != nil {
-				return err
-			}
-			return s.counted("Exported", counts)
+			return kafka.with(c, s, movedWithin, nil, func(ctx context.Context, k atKafka) error {
+				topics, err := events.Counted(ctx, kadm.NewClient(k.cl), k.topics, k.topics.State())
+				if err != nil {
+					return &called{err}
+				}
+				counts, err := exportTo(ctx, args[0], k.cl, topics, integration.OrganizationID(organization))
+				if err != nil {
+					return err
+				}
+				return s.counted("Exported", counts)
+			})
 		},
 	}
 	kafka.add(c)
@@ -66,8 +62,8 @@ Not in it: events, dead letters, the audit, and how far topics were read.`,
 }
 
 func (s streams) counted(done string, n snapshot.Counts) error {
-	_, err := fmt.Fprintf(s.out, "%s %d organizations, %d integrations, %d accounts and %d receipts.\n",
-		done, n.Organizations, n.Integrations, n.Accounts, n.Receipts)
+	_, err := fmt.Fprintf(s.out, "%s %s, %s, %s and %s.\n", done,
+		plural.Of(n.Organizations, "organization"), plural.Of(n.Integrations, "integration"), plural.Of(n.Accounts, "account"), plural.Of(n.Receipts, "receipt"))
 	return err
 }
 
@@ -131,26 +127,21 @@ cached session of the former installation is used. Exit code 5 means that the in
 			if dry {
 				return s.counted("Could import", f.Counts)
 			}
-			ctx, cancel := context.WithTimeout(c.Context(), movedWithin)
-			defer cancel()
-			cl, settings, err := kafka.reach(ctx, c, s, func(t events.Topics) []kgo.Opt { return snapshot.Options(t, movedWithin) })
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
-			topics := settings.Topics.Names()
-			topics, err = events.Counted(ctx, kadm.NewClient(cl), topics, append(topics.Replayable(), topics.Events(), topics.State())...)
-			if err != nil {
-				return &exit{integration.CodeConflict.Answer().Exit, fmt.Errorf("%w; make them with `rolebridge topics apply`", err)}
-			}
-			err = snapshot.Import(ctx, cl, topics, settings.Groups()[app.Lifecycle], f)
-			switch {
-			case errors.Is(err, snapshot.ErrNotEmpty) || errors.Is(err, snapshot.ErrDeciders):
-				return &exit{integration.CodeConflict.Answer().Exit, err}
-			case err != nil:
-				return &called{err}
-			}
-			return s.counted("Imported", f.Counts)
+			options := func(t events.Topics) []kgo.Opt { return snapshot.Options(t, movedWithin) }
+			return kafka.with(c, s, movedWithin, options, func(ctx context.Context, k atKafka) error {
+				topics, err := events.Counted(ctx, kadm.NewClient(k.cl), k.topics, append(k.topics.Replayable(), k.topics.Events(), k.topics.State())...)
+				if err != nil {
+					return &exit{integration.CodeConflict.Answer().Exit, fmt.Errorf("%w; make them with `rolebridge topics apply`", err)}
+				}
+				err = snapshot.Import(ctx, k.cl, topics, k.Groups()[app.Lifecycle], f)
+				switch {
+				case errors.Is(err, snapshot.ErrNotEmpty) || errors.Is(err, snapshot.ErrDeciders):
+					return &exit{integration.CodeConflict.Answer().Exit, err}
+				case err != nil:
+					return &called{err}
+				}
+				return s.counted("Imported", f.Counts)
+			})
 		},
 	}
 	kafka.add(c)

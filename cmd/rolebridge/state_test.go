@@ -180,7 +180,7 @@ func TestAnInstallationGoesOnInOtherTopicsWithOtherPartitions(t *testing.T) {
 			}
 			was.want(5, "state", "export", path)
 			one := path + ".one"
-			if got := was.want(0, "state", "export", one, "--organization", "org-3"); !strings.Contains(got.out, "Exported 1 organizations, 1 integrations, 0 accounts and 4 receipts.") {
+			if got := was.want(0, "state", "export", one, "--organization", "org-3"); !strings.Contains(got.out, "Exported 1 organization, 1 integration, 0 accounts and 4 receipts.") {
 				t.Errorf("got %q", got.out)
 			}
 			was.want(4, "state", "export", one+"s", "--organization", "org-99")

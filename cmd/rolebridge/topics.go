@@ -3,14 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
 )
@@ -23,7 +20,7 @@ func newTopics(s streams) *cobra.Command {
 const appliedWithin = 30 * time.Second
 
 func newTopicsApply(s streams) *cobra.Command {
-	var settings kafkaFlags
+	var kafka kafkaFlags
 	var replication int16
 	c := &cobra.Command{
 		Use:   "apply",
@@ -38,42 +35,21 @@ The settings are those of "serve": kafka.* and topics.* of the file and of the e
 		),
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			settings, err := settings.settings(c, s, os.Environ())
-			if err != nil {
-				return err
-			}
-			if c.Flags().Changed("replication") {
-				settings.Topics.Replication = replication
-			}
-			ctx, cancel := context.WithTimeout(c.Context(), appliedWithin)
-			defer cancel()
-			return apply(ctx, s, settings)
+			return kafka.with(c, s, appliedWithin, nil, func(ctx context.Context, k atKafka) error {
+				if c.Flags().Changed("replication") {
+					k.Topics.Replication = replication
+				}
+				return s.apply(ctx, k)
+			})
 		},
 	}
-	settings.add(c)
+	kafka.add(c)
 	c.Flags().Int16Var(&replication, "replication", 0, "Replication factor; -1 is the brokers' default (default topics.replication).")
 	return c
 }
 
-func apply(ctx context.Context, s streams, settings app.Config) error {
-	topics := settings.Topics.Names()
-	if err := topics.Check(); err != nil {
-		return usage(err)
-	}
-	opts, err := settings.Kafka.Options()
-	if err != nil {
-		return usage(err)
-	}
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		return usage(err)
-	}
-	defer client.Close()
-	// A wrong password shows here at once; later calls would try again until time is up.
-	if err := client.Ping(ctx); err != nil {
-		return &called{fmt.Errorf("kafka: %w", err)}
-	}
-	done, err := events.Apply(ctx, kadm.NewClient(client), topics, settings.Topics.Replication)
+func (s streams) apply(ctx context.Context, k atKafka) error {
+	done, err := events.Apply(ctx, kadm.NewClient(k.cl), k.topics, k.Topics.Replication)
 	for _, name := range done.Created {
 		fmt.Fprintf(s.out, "Created topic %q.\n", name)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/cloud/aws"
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/cmd/internal/plural"
 	"github.com/rolebridge/rolebridge/creds"
 )
 
@@ -74,7 +75,7 @@ func (p *Patient) keyset(ctx context.Context) ([]Finding, error) {
 	case err != nil:
 		return one(failure(errText(err), "Bring back the file that the other brokers have. Until then nothing is lost but the shared cache."))
 	}
-	return one(ok(fmt.Sprintf("%d keys in %s", len(keys), file.Path)))
+	return one(ok(plural.Of(len(keys), "key") + " in " + file.Path))
 }
 
 func (p *Patient) aws(ctx context.Context) ([]Finding, error) {

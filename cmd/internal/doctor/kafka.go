@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/cmd/internal/plural"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/events/hanging"
 )
@@ -63,7 +64,7 @@ func (k *kafkaPart) reach(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return one(ok(fmt.Sprintf("%s, cluster %s", counted(len(m.Brokers), "broker"), m.Cluster)))
+	return one(ok(fmt.Sprintf("%s, cluster %s", plural.Of(len(m.Brokers), "broker"), m.Cluster)))
 }
 
 func (k *kafkaPart) contract(ctx context.Context) ([]Finding, error) {
@@ -98,9 +99,9 @@ func (k *kafkaPart) contract(ctx context.Context) ([]Finding, error) {
 		found = append(found, f)
 	}
 	if len(found) == 0 {
-		text := fmt.Sprintf("all as they should be, %d partitions", k.topics.Partitions)
+		text := fmt.Sprintf("all as they should be, %s", plural.Of(k.topics.Partitions, "partition"))
 		if len(hidden) > 0 {
-			text = fmt.Sprintf("what we may see is as it should be, %d partitions; not %s", k.topics.Partitions, strings.Join(hidden, ", "))
+			text = fmt.Sprintf("what we may see is as it should be, %s; not %s", plural.Of(k.topics.Partitions, "partition"), strings.Join(hidden, ", "))
 		}
 		return one(ok(text))
 	}
@@ -139,7 +140,7 @@ func (k *kafkaPart) behind(ctx context.Context) ([]Finding, error) {
 		case len(lag.Members) == 0:
 			found = append(found, nobody(role, group, lag.Lag.Total()))
 		default:
-			found = append(found, ok(fmt.Sprintf("%s: %d workers, %d records behind", role, len(lag.Members), max(0, lag.Lag.Total()))))
+			found = append(found, ok(fmt.Sprintf("%s: %s, %s behind", role, plural.Of(len(lag.Members), "worker"), plural.Of(max(0, lag.Lag.Total()), "record"))))
 		}
 	}
 	if len(found) == 0 {
@@ -149,7 +150,7 @@ func (k *kafkaPart) behind(ctx context.Context) ([]Finding, error) {
 }
 
 func nobody(role app.Role, group string, behind int64) Finding {
-	return failure(fmt.Sprintf("no %s runs: group %s has no member, %d records wait", role, group, max(0, behind)),
+	return failure(fmt.Sprintf("no %s runs: group %s has no member, waiting: %s", role, group, plural.Of(max(0, behind), "record")),
 		fmt.Sprintf("Start one: rolebridge serve --roles %s.", role))
 }
 
@@ -185,12 +186,4 @@ func roleNames(roles []app.Role) string {
 		names[n] = string(r)
 	}
 	return strings.Join(names, ", ")
-}
-
-// counted is a number of things.
-func counted(n int, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return fmt.Sprintf("%d %s", n, thing)
 }
