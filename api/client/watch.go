@@ -29,6 +29,8 @@ type Watch struct {
 	Since time.Time
 	// Lost is told when a stream ends, and after which time the next one is opened; nil is nobody.
 	Lost func(err error, wait time.Duration)
+	// Opened is told whenever a stream is open; nil is nobody.
+	Opened func()
 }
 
 const (
@@ -47,13 +49,20 @@ func (c *Client) Follow(ctx context.Context, w Watch) iter.Seq2[wire.Event, erro
 		wait.InitialInterval, wait.MaxInterval = 200*time.Millisecond, 30*time.Second
 		opened := false
 		for {
+			began := time.Now()
 			more, err := c.stream(ctx, &w, func(e wire.Event) bool {
 				opened = true
 				if e.ID != "" { // a stream that is only opened is no progress
 					wait.Reset()
 				}
+				if e.Type == "" && w.Opened != nil {
+					w.Opened()
+				}
 				return e.Type == "" || yield(e, nil)
 			})
+			if time.Since(began) > silence { // and one that lasted is
+				wait.Reset()
+			}
 			switch _, answered := errors.AsType[*Error](err); {
 			case !more:
 				return

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rolebridge/rolebridge/api/client"
+	"github.com/rolebridge/rolebridge/internal/bubbletest"
 	"github.com/rolebridge/rolebridge/internal/secret"
 )
 
@@ -68,4 +70,28 @@ func TestNumbersOfEventsStayAsTheyAre(t *testing.T) {
 		}
 		break
 	}
+}
+
+func TestAStreamThatLastedIsOpenedAnewAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := streams(func(n int) string {
+			if n > 5 { // of those that end at once, there are as many as it takes to wait
+				bubbletest.Pass(2 * time.Minute)
+			}
+			return ": events\nretry: 2000\n\n"
+		}).client(t)
+		var waits []time.Duration
+		opened := 0
+		ctx, cancel := context.WithCancel(t.Context())
+		for range c.Follow(ctx, client.Watch{Opened: func() { opened++ }, Lost: func(_ error, wait time.Duration) {
+			if waits = append(waits, wait); len(waits) == 8 {
+				cancel()
+			}
+		}}) {
+		}
+		if waits[4] < 500*time.Millisecond || waits[6] > 400*time.Millisecond || opened < 8 {
+			t.Errorf("%d streams were open, the waits were %v: want them to grow, and to be short behind those that lasted", opened, waits)
+		}
+	})
 }

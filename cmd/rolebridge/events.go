@@ -32,7 +32,8 @@ func newEventsTail(s streams) *cobra.Command {
 those that exist.
 Those of the environment are shown if one is set, else all that the API key may read.
 
-It begins now, unless told otherwise. A connection that is lost is opened again, and what came meanwhile is shown. It ends
+It begins now, unless told otherwise. The connection is opened anew every half an hour and whenever it is lost, and what came meanwhile is shown; an
+outage and its end are told on standard error. It ends
 with exit code 0 when --limit is reached, and with 130 when it is interrupted. Machines get one JSON document per line; the
 "id" of the last one is what --last-event-id takes.`,
 		Example: examples(
@@ -49,9 +50,8 @@ with exit code 0 when --limit is reached, and with 130 when it is interrupted. M
 			if err != nil {
 				return err
 			}
-			w := client.Watch{Environment: p.Environment, Integration: id, After: last, Lost: func(err error, wait time.Duration) {
-				fmt.Fprintf(s.err, "The connection is lost (%s); trying again in %v.\n", printable(err.Error()), wait.Round(100*time.Millisecond))
-			}}
+			w := client.Watch{Environment: p.Environment, Integration: id, After: last}
+			s.tellOutages(&w)
 			if limit < 0 {
 				return usagef("--limit %d: want 0, which is without end, or more", limit)
 			}
@@ -79,6 +79,24 @@ with exit code 0 when --limit is reached, and with 130 when it is interrupted. M
 	return c
 }
 
+// tellOutages says when the API is away and when it is back. A stream ends now and then, and another one is opened: who watches
+// need not know of what is mended at the first try.
+func (s streams) tellOutages(w *client.Watch) {
+	failed, told := 0, false
+	w.Lost = func(err error, wait time.Duration) {
+		if failed++; failed > 1 || wait >= time.Second {
+			told = true
+			fmt.Fprintf(s.err, "The connection is lost (%s); trying again in %v.\n", printable(err.Error()), wait.Round(100*time.Millisecond))
+		}
+	}
+	w.Opened = func() {
+		if told {
+			fmt.Fprintln(s.err, "The connection is back; what came meanwhile follows.")
+		}
+		failed, told = 0, false
+	}
+}
+
 // beginningAt is the time that the flags say; the zero time is now.
 func beginningAt(since string, beginning, resumed bool) (at time.Time, err error) {
 	given := 0
@@ -100,8 +118,10 @@ func beginningAt(since string, beginning, resumed bool) (at time.Time, err error
 
 // sinceFlag reads a time, or how long ago it was.
 func sinceFlag(since string) (time.Time, error) {
-	if at, err := time.Parse(time.RFC3339, since); err == nil {
-		return at, nil
+	for _, form := range []string{time.RFC3339, forPeople} {
+		if at, err := time.Parse(form, since); err == nil {
+			return at, nil
+		}
 	}
 	ago, err := parseLife(since)
 	if err != nil || ago <= 0 {

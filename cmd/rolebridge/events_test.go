@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rolebridge/rolebridge/api/apitest"
 	"github.com/rolebridge/rolebridge/api/wire"
@@ -76,8 +77,8 @@ func TestATailShowsWhatHappenedAndResumes(t *testing.T) {
 	at(s, "UNKNOWN").want(t, 8, "events", "tail")
 }
 
-// lost is a proxy that ends each of the first streams after its first event.
-func lost(t *testing.T, to string, times int64) (string, *atomic.Int64) {
+// lost is a proxy that ends each of the first streams after its first event; while one is asked for, it may be away.
+func lost(t *testing.T, to string, times, away int64) (string, *atomic.Int64) {
 	t.Helper()
 	u, err := url.Parse(to)
 	if err != nil {
@@ -88,7 +89,7 @@ func lost(t *testing.T, to string, times int64) (string, *atomic.Int64) {
 	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := opened.Add(1)
 		switch {
-		case n == 2:
+		case n == away:
 			w.WriteHeader(http.StatusServiceUnavailable)
 		case n <= times:
 			proxy.ServeHTTP(cut{w}, r)
@@ -120,14 +121,37 @@ func TestATailThatIsCutGoesOnBehindTheLastEvent(t *testing.T) {
 	s := apitest.Serve(t)
 	i, _ := create(t, at(s, apitest.Admin), "--customer-role-arn", roleARN)
 	c := at(s, apitest.Admin)
-	address, opened := lost(t, s.URL, 3)
+	address, opened := lost(t, s.URL, 3, 2)
 	c.env[envURL] = address
 	got := c.want(t, 0, "events", "tail", "-b", "--limit", "6", "-o", "json")
 	if all, last := types(t, got.out); strings.Join(all, " ") != strings.Join(story, " ") || last.Integration != i.ID {
 		t.Errorf("got  %q\nwant %q", all, story)
 	}
-	if opened.Load() < 3 || !strings.Contains(got.err, "The connection is lost") {
-		t.Errorf("%d streams were opened, and %q was said; want it lost", opened.Load(), got.err)
+	if opened.Load() < 3 || !strings.Contains(got.err, "The connection is lost") || strings.Count(got.err, "The connection is back") != 1 {
+		t.Errorf("%d streams were opened, and %q was said; want it lost and back", opened.Load(), got.err)
+	}
+}
+
+func TestAStreamThatIsOpenedAnewAtOnceIsNotSpokenOf(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	create(t, at(s, apitest.Admin), "--customer-role-arn", roleARN)
+	c := at(s, apitest.Admin)
+	address, opened := lost(t, s.URL, 2, 0)
+	c.env[envURL] = address
+	got := c.want(t, 0, "events", "tail", "-b", "--limit", "4")
+	if opened.Load() < 3 || got.err != "" {
+		t.Errorf("%d streams were opened, and %q was said; want 3 and nothing", opened.Load(), got.err)
+	}
+}
+
+func TestATimeOfATableIsATimeForSince(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+	for _, text := range []string{when(at), at.Format(time.RFC3339), "2026-01-02T16:04:05+01:00"} {
+		if got, err := sinceFlag(text); err != nil || !got.Equal(at) {
+			t.Errorf("%s: got %v, %v", text, got, err)
+		}
 	}
 }
 

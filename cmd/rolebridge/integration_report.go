@@ -103,8 +103,11 @@ func printValidation(to io.Writer, f format, v wire.Validation, r *wire.Rotation
 	return nil
 }
 
-// when is a time as people read it, to the second.
-func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+// forPeople is how times are written for people, to the second; sinceFlag reads it, too.
+const forPeople = "2006-01-02 15:04:05 UTC"
+
+// when is a time as people read it.
+func when(t time.Time) string { return t.UTC().Format(forPeople) }
 
 // printHistory prints how trust changed, the latest change first.
 func printHistory(to io.Writer, history []integration.Change) error {
