@@ -18,7 +18,7 @@ func newAccess(s streams) *cobra.Command {
 
 // deleting is the verb that deletes things by their ids.
 func deleting(s streams, word, example string, name func(*cobra.Command, *client.Client, string) (string, error), remove func(*cobra.Command, *client.Client, string) error) *cobra.Command {
-	l, force := login{streams: s}, false
+	l, out, force := login{streams: s}, format(""), false
 	c := &cobra.Command{
 		Use:     "delete <id-1> [id-2] ... [id-n]",
 		Short:   fmt.Sprintf("Delete one or more %ss. Asks first, unless forced.", word),
@@ -30,7 +30,7 @@ func deleting(s streams, word, example string, name func(*cobra.Command, *client
 				return err
 			}
 			return deletion{
-				word: word, force: force, ids: args,
+				word: word, out: out, force: force, ids: args,
 				name:   func(id string) (string, error) { return name(c, api, id) },
 				remove: func(id string) error { return remove(c, api, id) },
 			}.do(c.Context(), s)
@@ -38,6 +38,7 @@ func deleting(s streams, word, example string, name func(*cobra.Command, *client
 	}
 	c.Flags().BoolVar(&force, "force", false, "Do not ask.")
 	l.flags(c)
+	out.flag(c)
 	return c
 }
 

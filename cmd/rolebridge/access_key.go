@@ -20,10 +20,9 @@ func newAPIKeys(s streams) *cobra.Command {
 }
 
 func newAPIKeyCreate(s streams) *cobra.Command {
-	l, out := login{streams: s}, format("")
 	var name, description string
 	var life time.Duration
-	c := &cobra.Command{
+	c := asking(s, &cobra.Command{
 		Use:   "create <account>",
 		Short: "Create an API key of a user or service account; its secret is shown once.",
 		Example: examples(
@@ -31,35 +30,25 @@ func newAPIKeyCreate(s streams) *cobra.Command {
 			"rolebridge access api-key create sa-12345abcde --expires-in 90d",
 		),
 		Args: exactly(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			var r wire.APIKeyRequest
-			r.Spec.Owner.ID, r.Spec.DisplayName, r.Spec.Description = args[0], name, description
-			if life < 0 {
-				return usagef("--expires-in %v: has passed", life)
-			}
-			if life > 0 {
-				r.Spec.ExpiresAt = time.Now().Add(life).UTC().Truncate(time.Second)
-			}
-			k, err := call(api.CreateAPIKey(c.Context(), r))
-			if err != nil {
-				return err
-			}
-			o, err := call(api.Organization(c.Context()))
-			if err != nil {
-				o.ID = "" // the key is made; its secret must be shown
-			}
-			return s.showKey(out, firstKey{o.ID, k.Spec.Owner.ID, k.ID, k.Spec.Secret})
-		},
-	}
+	}, func(a asked, args []string) error {
+		if life < 0 {
+			return usagef("--expires-in %v: has passed", life)
+		}
+		var r wire.APIKeyRequest
+		r.Spec.Owner.ID, r.Spec.DisplayName, r.Spec.Description, r.Spec.ExpiresAt = args[0], name, description, expiry(life)
+		k, err := call(a.api.CreateAPIKey(a.Context(), r))
+		if err != nil {
+			return err
+		}
+		o, err := call(a.api.Organization(a.Context()))
+		if err != nil {
+			o.ID = "" // the key is made; its secret must be shown
+		}
+		return s.showKey(a.out, firstKey{o.ID, k.Spec.Owner.ID, k.Spec.DisplayName, k.ID, k.Spec.Secret, k.Spec.ExpiresAt})
+	})
 	c.Flags().StringVar(&name, "name", "", "Name of the key.")
 	c.Flags().StringVar(&description, "description", "", "Description.")
 	lifeVar(c.Flags(), &life, "expires-in", 0, "Life of the key, e.g. 90d; 0 is without end.")
-	l.flags(c)
-	out.flag(c)
 	return c
 }
 
@@ -88,7 +77,7 @@ func newAPIKeyList(s streams) *cobra.Command {
 		keys, rows := make([]listedKey, 0, len(all)), make([][]string, 0, len(all))
 		for _, k := range all {
 			keys = append(keys, listedKey{k.ID, k.Spec.Owner.ID, k.Spec.DisplayName, k.Spec.Description, k.Metadata.CreatedAt, k.Spec.ExpiresAt})
-			rows = append(rows, []string{k.ID, k.Spec.Owner.ID, k.Spec.DisplayName, instant(k.Metadata.CreatedAt), instant(k.Spec.ExpiresAt)})
+			rows = append(rows, []string{k.ID, k.Spec.Owner.ID, k.Spec.DisplayName, when(k.Metadata.CreatedAt), until(k.Spec.ExpiresAt)})
 		}
 		return a.out.table(s.out, keys, []string{"API Key", "Account", "Name", "Created At", "Expires At"}, rows)
 	})
@@ -96,10 +85,10 @@ func newAPIKeyList(s streams) *cobra.Command {
 	return c
 }
 
-// instant is a time for people; none is empty.
-func instant(t time.Time) string {
+// until is an end for people; zero is never.
+func until(t time.Time) string {
 	if t.IsZero() {
-		return ""
+		return "never"
 	}
 	return when(t)
 }

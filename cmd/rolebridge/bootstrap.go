@@ -12,10 +12,12 @@ import (
 
 // firstKey is an API key with its secret, as it is printed once.
 type firstKey struct {
-	Organization string `json:"organization"`
-	Account      string `json:"account"`
-	Key          string `json:"key"`
-	Secret       string `json:"secret"`
+	Organization string    `json:"organization"`
+	Account      string    `json:"account"`
+	Name         string    `json:"name,omitempty"`
+	Key          string    `json:"key"`
+	Secret       string    `json:"secret"`
+	ExpiresAt    time.Time `json:"expires_at,omitzero"` // absent: it does not end
 }
 
 func newBootstrap(s streams, within time.Duration) *cobra.Command {
@@ -29,7 +31,10 @@ func newBootstrap(s streams, within time.Duration) *cobra.Command {
 
 This is a command of the platform itself: it is written to Kafka, and needs the right to write to the commands topic. It is
 done once for an organization; --replace exchanges the key that it made, should that be lost. Everything else is done over
-the API with that key.`,
+the API with that key.
+
+It acts as platform:cli. Where lifecycle.require_signed is on, the command is signed with --signing-key, whose entry in
+lifecycle.signers_file names that actor: "signing-key create cli.pem --name cli --actor platform:cli" makes both.`,
 		Example: examples(
 			"Make the first key, and use it.",
 			"rolebridge bootstrap org-1 --admin u-admin --brokers kafka-1:9092",
@@ -49,7 +54,7 @@ the API with that key.`,
 			if err != nil {
 				return err
 			}
-			return s.showKey(out, firstKey{args[0], admin, string(key), secret})
+			return s.showKey(out, firstKey{Organization: args[0], Account: admin, Key: string(key), Secret: secret})
 		},
 	}
 	plane.add(c)
@@ -67,8 +72,10 @@ func (s streams) showKey(out format, k firstKey) error {
 	if err := object(s.out, []row{
 		{"Organization", k.Organization},
 		{"Account", k.Account},
+		{"Name", k.Name},
 		{"API Key", k.Key},
 		{"API Secret", k.Secret},
+		{"Expires At", until(k.ExpiresAt)},
 	}); err != nil {
 		return err
 	}

@@ -19,10 +19,11 @@ func newConnector(s streams) *cobra.Command {
 
 // bound is a new binding as it is printed.
 type bound struct {
-	Connector      string `json:"connector"`
-	Integration    string `json:"integration"`
-	Token          string `json:"token,omitempty"`
-	CredentialsURL string `json:"credentials_url,omitempty"`
+	Connector      string    `json:"connector"`
+	Integration    string    `json:"integration"`
+	Token          string    `json:"token,omitempty"`
+	ExpiresAt      time.Time `json:"token_expires_at,omitzero"` // absent: it does not end, or there is none
+	CredentialsURL string    `json:"credentials_url,omitempty"`
 }
 
 func newConnectorBind(s streams) *cobra.Command {
@@ -84,13 +85,20 @@ under a prefix lists that prefix only.`,
 
 // showBound prints a binding and, this once, its token.
 func (s streams) showBound(out format, b wire.Bound) error {
+	var end time.Time
+	ends := ""
+	if b.Token != "" {
+		end = newest(b.Tokens)
+		ends = until(end)
+	}
 	if out != human {
-		return out.document(s.out, bound{b.Connector, b.Integration, b.Token, b.CredentialsURL})
+		return out.document(s.out, bound{b.Connector, b.Integration, b.Token, end, b.CredentialsURL})
 	}
 	if err := object(s.out, []row{
 		{"Connector", b.Connector},
 		{"ID", b.Integration},
 		{"Token", b.Token},
+		{"Token Expires At", ends},
 		{"Credentials URL", b.CredentialsURL},
 	}); err != nil {
 		return err
@@ -121,8 +129,7 @@ func (s streams) flowing(c *cobra.Command, api *client.Client, id, environment s
 }
 
 func newConnectorUnbind(s streams) *cobra.Command {
-	l := login{streams: s}
-	c := &cobra.Command{
+	return asking(s, &cobra.Command{
 		Use:   "unbind <id> <connector>",
 		Short: "Take a connector's sessions away.",
 		Example: examples(
@@ -130,20 +137,12 @@ func newConnectorUnbind(s streams) *cobra.Command {
 			"rolebridge connector unbind cspi-12345 lcc-123abc",
 		),
 		Args: exactly(2),
-		RunE: func(c *cobra.Command, args []string) error {
-			api, err := l.client()
-			if err != nil {
-				return err
-			}
-			if _, err := call(0, api.Unbind(c.Context(), args[0], args[1])); err != nil {
-				return err
-			}
-			fmt.Fprintf(s.out, "Unbound connector %q.\n", args[1])
-			return nil
-		},
-	}
-	l.flags(c)
-	return c
+	}, func(a asked, args []string) error {
+		if _, err := call(0, a.api.Unbind(a.Context(), args[0], args[1])); err != nil {
+			return err
+		}
+		return a.out.tell(s.out, bound{Connector: args[1], Integration: args[0]}, "Unbound connector %q.", args[1])
+	})
 }
 
 // use is a bound connector as it is printed.

@@ -17,7 +17,9 @@ func newConnectorRotate(s streams) *cobra.Command {
 		Use:   "rotate-token <id> <connector>",
 		Short: "Give a connector a new token.",
 		Long: `Give a connector a new token. It works at once; those before it work until the overlap ends. Sessions are not touched, so
-nothing is interrupted while the connector still has the old token.`,
+nothing is interrupted while the connector still has the old token.
+
+The life of the tokens before it is not taken over: without --token-expires-in the new token never ends.`,
 		Example: examples(
 			`Rotate the token of connector "lcc-123abc", which has a day to take it over.`,
 			"rolebridge connector rotate-token cspi-12345 lcc-123abc -o json | jq -j .token > /run/secrets/lcc-123abc",
@@ -47,7 +49,7 @@ nothing is interrupted while the connector still has the old token.`,
 		},
 	}
 	lifeVar(c.Flags(), &overlap, "overlap", integration.DefaultOverlap, "How long the tokens before it still work: 0 to 7d.")
-	lifeVar(c.Flags(), &life, "token-expires-in", 0, "Life of the new token, e.g. 90d; 0 is without end.")
+	lifeVar(c.Flags(), &life, "token-expires-in", 0, "Life of the new token, e.g. 90d; 0 is without end, whatever the tokens before it have.")
 	l.flags(c)
 	out.flag(c)
 	return c

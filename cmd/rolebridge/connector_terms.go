@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -105,13 +106,17 @@ func workloadText(w integration.Workload) string {
 func tokenLives(tokens []wire.Token) string {
 	all := make([]string, 0, len(tokens))
 	for _, t := range tokens {
-		end := "never"
-		if !t.ExpiresAt.IsZero() {
-			end = when(t.ExpiresAt)
-		}
-		all = append(all, "added "+when(t.AddedAt)+", ends "+end)
+		all = append(all, "added "+when(t.AddedAt)+", ends "+until(t.ExpiresAt))
 	}
 	return strings.Join(all, "; ")
+}
+
+// newest is when the token that was added last ends; zero is never.
+func newest(tokens []wire.Token) (end time.Time) {
+	if len(tokens) == 0 {
+		return end
+	}
+	return slices.MaxFunc(tokens, func(a, b wire.Token) int { return a.AddedAt.Compare(b.AddedAt) }).ExpiresAt
 }
 
 // expiry is now and then some; zero for none.

@@ -296,7 +296,8 @@ func chosen(b *contexts.Book, args []string) (contexts.Context, error) {
 }
 
 func newContextUse(s streams) *cobra.Command {
-	return &cobra.Command{
+	out := format("")
+	c := &cobra.Command{
 		Use: "use <name>", Short: "Choose the context that is current.",
 		Example: examples("Use a context from now on.", "rolebridge context use prod"),
 		Args:    exactly(1),
@@ -305,16 +306,34 @@ func newContextUse(s streams) *cobra.Command {
 				is, err := chosen(b, args)
 				b.Current = is.Name
 				return func() error {
-					_, err := fmt.Fprintf(s.out, "Using context %q.\n", is.Name)
-					return err
+					s.overruled(is)
+					return out.tell(s.out, aContext(is, is.Name), "Using context %q.", is.Name)
 				}, err
 			})
 		},
 	}
+	out.flag(c)
+	return c
+}
+
+// overruled warns of variables that go before the context that was just chosen, and say something else.
+func (s streams) overruled(by contexts.Context) {
+	var set []string
+	for _, v := range []struct{ name, is string }{
+		{envContext, by.Name}, {envURL, by.URL}, {envKey, by.Key}, {envSecret, by.Secret.Reveal()}, {envEnvironment, by.Environment},
+	} {
+		if value := s.env(v.name); value != "" && value != v.is {
+			set = append(set, v.name)
+		}
+	}
+	if len(set) > 0 {
+		fmt.Fprintf(s.err, "Warning: the environment goes before the context, and says something else. Take these variables away (unset), or name the context with --context: %s.\n",
+			strings.Join(set, ", "))
+	}
 }
 
 func newContextDelete(s streams) *cobra.Command {
-	force := false
+	force, out := false, format("")
 	c := &cobra.Command{
 		Use: "delete <name-1> [name-2] ... [name-n]", Short: "Delete one or more contexts.",
 		Long:    "Delete one or more contexts. Their API keys go on working: \"access api-key delete\" ends them. Asks first, unless forced.",
@@ -339,8 +358,8 @@ func newContextDelete(s streams) *cobra.Command {
 					b.Remove(name)
 				}
 				return func() error {
-					for _, name := range args {
-						fmt.Fprintf(s.out, "Deleted context %q.\n", name)
+					if err := out.deletions(s.out, "context", args); err != nil {
+						return err
 					}
 					if was != b.Current {
 						fmt.Fprintln(s.err, "No context is current any more; choose one with: rolebridge context use")
@@ -351,6 +370,7 @@ func newContextDelete(s streams) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "Do not ask.")
+	out.flag(c)
 	return c
 }
 

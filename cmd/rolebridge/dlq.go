@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +39,7 @@ func (l *letters) filters(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&l.since, "since", "", "Only those written so long ago at most (90s, 12h, 2d), or since a time (2026-01-02T15:04:05Z).")
 	f.StringVar(&l.reason, "reason", "", "Only those whose reason has this text in it.")
-	f.StringVar(&l.topic, "topic", "", "Only those of this topic, without the prefix: commands, results or events.")
+	f.StringVar(&l.topic, "topic", "", "Only those of this topic: commands, results or events, with the prefix of the names or without.")
 	f.IntVar(&l.limit, "limit", 100, "At most so many, the newest: 1 to 10000.")
 }
 
@@ -47,7 +49,12 @@ func (l *letters) filter(t events.Topics) (dlq.Filter, error) {
 		return f, usagef("--limit: %d: want 1 to 10000", l.limit)
 	}
 	if l.topic != "" {
-		f.Topic = t.Prefix + l.topic
+		read := []string{t.Commands(), t.Results(), t.Events()}
+		at := slices.IndexFunc(read, func(name string) bool { return l.topic == name || t.Prefix+l.topic == name })
+		if at < 0 {
+			return f, usagef("--topic %s: want one of %s", l.topic, strings.Join(read, ", "))
+		}
+		f.Topic = read[at]
 	}
 	if l.since == "" {
 		return f, nil
@@ -178,12 +185,12 @@ func (s streams) showLetters(out format, found []dlq.Letter) error {
 		replayed := ""
 		switch {
 		case l.Replayed != nil:
-			replayed = l.Replayed.Format(time.RFC3339)
+			replayed = when(*l.Replayed)
 		case l.Earlier != "":
 			replayed = "died again"
 		}
 		rows[n] = []string{
-			l.ID, l.Time.Format(time.RFC3339), fmt.Sprintf("%s/%d at %d", l.Topic, l.Partition, l.Offset), oneLine(string(found[n].Key), 40),
+			l.ID, when(l.Time), fmt.Sprintf("%s/%d at %d", l.Topic, l.Partition, l.Offset), oneLine(string(found[n].Key), 40),
 			strconv.Itoa(l.Size), replayed, oneLine(l.Reason, 120),
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -61,14 +60,14 @@ func (s streams) showRecord(out format, l dlq.Letter, r *kgo.Record) error {
 	}
 	rows := []row{
 		{"ID", shown.ID},
-		{"Time", shown.Time.Format(time.RFC3339)},
+		{"Time", when(shown.Time)},
 		{"Reason", oneLine(l.Reason, 2000)},
 		{"Origin", fmt.Sprintf("%s/%d at %d", shown.Topic, shown.Partition, shown.Offset)},
 		{"Cut", shown.Cut},
 		{"Replayed From", shown.Earlier},
 	}
 	if shown.Replayed != nil {
-		rows = append(rows, row{"Replayed", shown.Replayed.Format(time.RFC3339)})
+		rows = append(rows, row{"Replayed", when(*shown.Replayed)})
 	}
 	rows = append(rows, row{"Key", oneLine(string(r.Key), 1000)}, row{"Bytes", strconv.Itoa(shown.Size)})
 	if err := object(s.out, rows); err != nil {

@@ -322,6 +322,17 @@ func TestTheNewestLettersAreListedLast(t *testing.T) {
 	if got := b.listed("--since", "1h", "--topic", "results"); len(got) != 0 {
 		t.Errorf("of results: got %+v", got)
 	}
+	for _, topic := range []string{"commands", b.topics.Commands()} {
+		if got := b.listed("--topic", topic); len(got) != 7 {
+			t.Errorf("of %s: got %+v, want all", topic, got)
+		}
+	}
+	if got := b.want(2, "dlq", "list", "--topic", "comands"); !strings.Contains(got.err, "--topic comands: want one of "+b.topics.Commands()+", ") {
+		t.Errorf("of no topic: got %q", got.err)
+	}
+	if got := b.want(0, "dlq", "list", "--limit", "1"); !strings.Contains(got.out, when(found[2].Time)) {
+		t.Errorf("got %s, want the time as in other tables", got.out)
+	}
 }
 
 func TestManyLettersAreReplayedOnlyWhenSomebodyIsSure(t *testing.T) {

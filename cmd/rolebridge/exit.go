@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"slices"
@@ -95,10 +94,11 @@ func callTwo[T, U any](v T, u U, err error) (T, U, error) {
 }
 
 // report prints what c returned and returns the exit code for it.
-func report(c *cobra.Command, err error, to io.Writer) int {
+func report(c *cobra.Command, err error, s streams) int {
 	if err == nil {
 		return 0
 	}
+	to := s.err
 	code := integration.CodeInternal.Answer().Exit
 	e, own := errors.AsType[*exit](err)
 	switch {
@@ -124,7 +124,7 @@ func report(c *cobra.Command, err error, to io.Writer) int {
 	for _, one := range apart(err) {
 		fmt.Fprintf(to, "Error: %s\n", printable(words(one)))
 	}
-	if text := advice(c, err, answer); text != "" {
+	if text := advice(c, err, answer, s); text != "" {
 		fmt.Fprintf(to, "\nSuggestions:\n    %s\n", printable(text))
 	}
 	if answered && answer.Status >= 500 && answer.Request != "" {
@@ -178,9 +178,19 @@ func unreached(u *url.Error) string {
 }
 
 // advice is what to do about err.
-func advice(c *cobra.Command, err error, answer *client.Error) string {
+func advice(c *cobra.Command, err error, answer *client.Error, s streams) string {
 	if answer != nil {
+		code := client.Code(err)
+		if own, ok := c.Annotations[string(code)]; ok {
+			return own
+		}
+		if p, err := loginOf(c, s).place(); err == nil && code == integration.CodeUnauthenticated {
+			return fmt.Sprintf("%s asked with the API key %s, which is that of %s. Has it ended, is its secret right, and is it a key of this installation?", p.URL, p.Key, p.keyFrom)
+		}
 		return answer.Resolution()
+	}
+	if errors.Is(err, errKafka) {
+		return "Is Kafka running there, and are the brokers right? They are those of --brokers, " + envBrokers + " or kafka.brokers of the settings."
 	}
 	if u, ok := errors.AsType[*url.Error](err); !ok || u.Op == "parse" {
 		return ""

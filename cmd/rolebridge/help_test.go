@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"net"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -265,5 +266,133 @@ func TestTheVersionIsAFlagToo(t *testing.T) {
 	t.Parallel()
 	if verb, flag := (&cli{}).want(t, 0, "version"), (&cli{}).want(t, 0, "--version"); verb.out != flag.out || !strings.HasPrefix(verb.out, "rolebridge ") {
 		t.Errorf("got %q and %q", verb.out, flag.out)
+	}
+}
+
+func TestASuggestionIsOneThatHelps(t *testing.T) {
+	t.Parallel()
+	s := apitest.Serve(t)
+	c := at(s, apitest.Admin)
+	create(t, c, "--customer-role-arn", roleARN)
+	if got := c.want(t, 3, "quota", "update", "--provider-integrations", "5"); !strings.Contains(got.err, "organization configure <organization> --quota") || strings.Contains(got.err, "Ask an administrator") {
+		t.Errorf("a quota: got %q", got.err)
+	}
+	c.want(t, 0, "access", "user", "list")
+	if got := at(s, apitest.Stranger).want(t, 3, "access", "user", "create", "x"); !strings.Contains(got.err, "Ask an administrator") {
+		t.Errorf("anything else: got %q", got.err)
+	}
+
+	of := map[string]string{
+		"ROLEBRIDGE_KEY and ROLEBRIDGE_SECRET": "", "--key-file ": file(t, "key", apitest.Admin+":wrong"), "the context prod": "",
+	}
+	for from, flag := range of {
+		wrong := at(s, apitest.Admin)
+		wrong.env[envSecret], wrong.env[envContexts] = "wrong", filepath.Join(t.TempDir(), "config.yaml")
+		args := []string{"pi", "list"}
+		switch {
+		case flag != "":
+			args = append(args, "--key-file", flag)
+		case strings.HasPrefix(from, "the context"):
+			wrong.want(t, 0, "context", "create", "prod")
+			delete(wrong.env, envKey)
+			delete(wrong.env, envSecret)
+		}
+		if got := wrong.want(t, 8, args...); !strings.Contains(got.err, "asked with the API key "+apitest.Admin+", which is that of "+from) || strings.Contains(got.err, "HTTP Basic") {
+			t.Errorf("%s: got %q", from, got.err)
+		}
+	}
+
+	got := c.want(t, 0, "pi", "list", "--cloud", "gcp")
+	if want := "Environment \"env-abcdef\" has 1 provider integration, none of gcp; leave --cloud out to list them.\n"; got.err != want || got.out != "None found.\n" {
+		t.Errorf("a filter: got %q and %q, want %q", got.out, got.err, want)
+	}
+	if got := c.want(t, 0, "pi", "list", "--cloud", "gcp", "--environment", "env-other"); !strings.Contains(got.err, "Is that the right environment?") {
+		t.Errorf("another environment: got %q", got.err)
+	}
+}
+
+func TestWhatGoesBeforeAContextThatWasChosenIsSaid(t *testing.T) {
+	t.Parallel()
+	c := withBook(t)
+	c.env[envURL], c.env[envKey], c.env[envSecret] = "https://one.example.com", "KEY1", "hush-hush"
+	c.want(t, 0, "context", "create", "one")
+	if got := c.want(t, 0, "context", "use", "one"); got.err != "" {
+		t.Errorf("variables that say the same: got %q", got.err)
+	}
+	c.want(t, 0, "context", "create", "two", "--url", "https://two.example.com")
+	got := c.want(t, 0, "context", "use", "two")
+	if !strings.Contains(got.err, "Warning: the environment goes before the context") || !strings.HasSuffix(got.err, "--context: ROLEBRIDGE_URL.\n") {
+		t.Errorf("another address: got %q", got.err)
+	}
+	c.env[envSecret], c.env[envContext] = "hush", "one"
+	if got := c.want(t, 0, "context", "use", "two"); !strings.HasSuffix(got.err, ": ROLEBRIDGE_CONTEXT, ROLEBRIDGE_URL, ROLEBRIDGE_SECRET.\n") || strings.Contains(got.err, "hush") {
+		t.Errorf("all of them: got %q", got.err)
+	}
+	delete(c.env, envURL)
+	delete(c.env, envKey)
+	delete(c.env, envSecret)
+	delete(c.env, envContext)
+	if got := c.want(t, 0, "context", "use", "two"); got.err != "" || got.out != "Using context \"two\".\n" {
+		t.Errorf("none: got %q and %q", got.out, got.err)
+	}
+}
+
+func TestCobrasOwnVerbsRefuseWhatTheyDoNotKnow(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"help nonsense":            `unknown command "nonsense" for "rolebridge"`,
+		"help pi nonsense":         `unknown command "nonsense" for "rolebridge provider-integration"`,
+		"completion foo":           `unknown command "foo" for "rolebridge completion"`,
+		"completion bsh":           `did you mean "bash"?`,
+		"completion bash nonsense": "the arguments do not fit",
+	} {
+		if got := (&cli{}).want(t, 2, strings.Fields(args)...); !strings.Contains(got.err, want) || got.out != "" {
+			t.Errorf("%s: got %q and %q, want %q", args, got.out, got.err, want)
+		}
+	}
+	for args, want := range map[string]string{
+		"help": "Ask the API:", "help pi list": "List provider integrations.", "completion": "zsh", "help completion bash": "source <(rolebridge completion bash)",
+	} {
+		if got := (&cli{}).want(t, 0, strings.Fields(args)...); !strings.Contains(got.out, want) {
+			t.Errorf("%s: got %q, want %q", args, got.out, want)
+		}
+	}
+}
+
+func TestAnErrorWithoutAServerNamesWhatWasTypedToo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	keyset := filepath.Join(dir, "keyset.json")
+	(&cli{}).want(t, 0, "keyset", "create", keyset)
+	first, _, _ := strings.Cut((&cli{}).want(t, 0, "keyset", "list", keyset).out, " ")
+	trust := file(t, "trust.json", `{"Version":"2012-10-17","Statement":[]}`)
+	for _, one := range []struct{ args, want, never string }{
+		{"signing-key create " + dir + "/k --actor u-1", "Error: --name", "signers"},
+		{"signing-key create " + dir + "/k --name a", "Error: --actor: empty", "signers"},
+		{"signing-key create " + dir + "/k --name a --actor u-1 --organization *x", "Error: --organization", "signers"},
+		{"keyset promote " + keyset + " 1", "has no key 1; see keyset list", "Manager"},
+		{"keyset remove " + keyset + " 1", "has no key 1; see keyset list", "Manager"},
+		{"keyset remove " + keyset + " " + first, "stays until another does: rolebridge keyset promote", "Manager"},
+		{"policy evaluate " + trust + " --principal x", "Error: --principal: ", "principalArn"},
+	} {
+		if got := (&cli{}).want(t, 2, strings.Fields(one.args)...); !strings.Contains(got.err, one.want) || strings.Contains(got.out+got.err, one.never) {
+			t.Errorf("%s: got %q and %q, want %q", one.args, got.out, got.err, one.want)
+		}
+	}
+}
+
+func TestAKafkaThatIsAwayIsNamedWithWhatToDo(t *testing.T) {
+	t.Parallel()
+	c := &cli{env: map[string]string{envBrokers: "127.0.0.1:1"}}
+	for _, args := range []string{"dlq list", "dlq show 1@1", "topics apply", "state export " + filepath.Join(t.TempDir(), "s"), "bootstrap o --admin u"} {
+		got := c.want(t, 7, strings.Fields(args)...)
+		if !strings.HasPrefix(got.err, "Error: kafka: ") || !strings.Contains(got.err, "They are those of --brokers, KAFKA_BROKERS or kafka.brokers") {
+			t.Errorf("%s: got %q", args, got.err)
+		}
+	}
+	for args, want := range map[string]string{"--prefix " + strings.Repeat("x", 101): "topics.prefix", "--partitions 0": "topics.partitions"} {
+		if got := c.want(t, 2, append([]string{"dlq", "list"}, strings.Fields(args)...)...); !strings.Contains(got.err, want) {
+			t.Errorf("%s: got %q, want %q", args, got.err, want)
+		}
 	}
 }

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 )
 
 func newIntegrationDelete(s streams) *cobra.Command {
-	l, force := login{streams: s}, false
+	l, out, force := login{streams: s}, format(""), false
 	var wait waiting
 	c := &cobra.Command{
 		Use:   "delete <id-1> [id-2] ... [id-n]",
@@ -30,7 +31,7 @@ Asks first, unless forced.`,
 				return err
 			}
 			d := deletion{
-				word: "provider integration", force: force, ids: args,
+				word: "provider integration", out: out, force: force, ids: args,
 				name: func(id string) (string, error) {
 					i, err := api.Read(c.Context(), environment, id)
 					return i.DisplayName, err
@@ -44,6 +45,7 @@ Asks first, unless forced.`,
 		},
 	}
 	l.flags(c)
+	out.flag(c)
 	c.Flags().BoolVar(&force, "force", false, "Do not ask, and delete also while connectors are bound.")
 	wait.flags(c, "Wait until the platform's role is removed, with progress on standard error.")
 	return c
@@ -52,6 +54,7 @@ Asks first, unless forced.`,
 // deletion deletes things by their ids.
 type deletion struct {
 	word  string
+	out   format
 	force bool
 	ids   []string
 	// name is what a person knows the thing by; nothing is asked about one that does not exist.
@@ -83,6 +86,7 @@ func (d deletion) do(ctx context.Context, s streams) error {
 			return err
 		}
 	}
+	gone := []string{}
 	for _, id := range d.ids {
 		_, err := call(0, d.remove(id))
 		if err == nil && d.removed != nil {
@@ -92,9 +96,27 @@ func (d deletion) do(ctx context.Context, s streams) error {
 			failed = append(failed, err)
 			continue
 		}
-		fmt.Fprintf(s.out, "Deleted %s %q.\n", d.word, id)
+		if gone = append(gone, id); d.out == human { // at once: the next one may take its time
+			failed = append(failed, d.out.deletions(s.out, d.word, []string{id}))
+		}
+	}
+	if d.out != human {
+		failed = append(failed, d.out.deletions(s.out, d.word, gone))
 	}
 	return errors.Join(failed...)
+}
+
+// deletions prints what was deleted.
+func (f *format) deletions(to io.Writer, word string, ids []string) error {
+	if *f != human {
+		return f.document(to, map[string][]string{"deleted": ids})
+	}
+	for _, id := range ids {
+		if _, err := fmt.Fprintf(to, "Deleted %s %q.\n", word, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sure asks before what args name is deleted, unless forced.

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rolebridge/rolebridge/api/client"
+	"github.com/rolebridge/rolebridge/cmd/internal/plural"
 )
 
 func newIntegrationList(s streams) *cobra.Command {
@@ -28,7 +29,7 @@ func newIntegrationList(s streams) *cobra.Command {
 				return err
 			}
 			if len(all) == 0 && out == human {
-				s.elsewhere(c, api, environment)
+				s.elsewhere(c, api, environment, cloud)
 			}
 			return printIntegrations(s.out, out, all)
 		},
@@ -39,13 +40,23 @@ func newIntegrationList(s streams) *cobra.Command {
 	return c
 }
 
-// elsewhere tells a person whose list is empty that the organization has others: an environment that is mistyped is empty,
-// too, since environments are not known here. It is help and not the result, so what goes wrong here is left out.
-func (s streams) elsewhere(c *cobra.Command, api *client.Client, environment string) {
+// elsewhere tells a person whose list is empty what there is beside it: of other clouds in the environment, else in others, since
+// environments are not known here, and one that is mistyped is empty, too. It is help and not the result, so what goes wrong
+// here is left out.
+func (s streams) elsewhere(c *cobra.Command, api *client.Client, environment, cloud string) {
+	if cloud != "" {
+		if all, err := api.List(c.Context(), environment, ""); err != nil || len(all) > 0 {
+			if err == nil {
+				fmt.Fprintf(s.err, "Environment %q has %s, none of %s; leave --cloud out to list them.\n",
+					environment, plural.Of(len(all), "provider integration"), cloud)
+			}
+			return
+		}
+	}
 	o, err := api.Organization(c.Context())
 	if err != nil || o.Integrations == 0 {
 		return
 	}
-	fmt.Fprintf(s.err, "The organization has provider integrations (%d), but none such in environment %q that this API key may read. Is that the right environment?\n",
-		o.Integrations, environment)
+	fmt.Fprintf(s.err, "The organization has %s, but environment %q has none that this API key may read. Is that the right environment?\n",
+		plural.Of(o.Integrations, "provider integration"), environment)
 }

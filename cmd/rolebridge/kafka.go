@@ -60,6 +60,9 @@ func (k *kafkaFlags) settings(c *cobra.Command, s streams) (app.Config, error) {
 	return settings, usage(errors.Join(settings.Kafka.Validate(), settings.Topics.Names().Check()))
 }
 
+// errKafka is that no broker lets us in.
+var errKafka = errors.New("kafka")
+
 // atKafka is what a verb that speaks to Kafka has when it runs.
 type atKafka struct {
 	*app.Config
@@ -90,7 +93,7 @@ func (k *kafkaFlags) with(c *cobra.Command, s streams, within time.Duration, opt
 	defer cancel()
 	// A wrong password shows here at once; later calls would try again until time is up.
 	if err := cl.Ping(ctx); err != nil {
-		return &called{fmt.Errorf("kafka: %w", err)}
+		return &called{fmt.Errorf("%w: %w", errKafka, err)}
 	}
 	return do(ctx, atKafka{&settings, cl, topics})
 }

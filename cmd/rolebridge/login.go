@@ -61,8 +61,14 @@ func (l *login) flags(c *cobra.Command) {
 	f.StringVar(&l.context, "context", "", "Context that has what no other flag says (default $"+envContext+", else the current one).")
 }
 
+// place is where the API is, who asks, and about which environment.
+type place struct {
+	contexts.Context
+	keyFrom string // where the API key was found
+}
+
 // place puts together what flags, variables and a context say. A context's key goes to the context's own address only.
-func (l *login) place() (p contexts.Context, err error) {
+func (l *login) place() (p place, err error) {
 	saved, err := l.remembered()
 	if err != nil {
 		return p, err
@@ -76,10 +82,13 @@ func (l *login) place() (p contexts.Context, err error) {
 	p.URL = cmp.Or(l.url, v.URL, saved.URL)
 	switch {
 	case l.keyFile != "":
+		p.keyFrom = "--key-file " + l.keyFile
 		p.Key, p.Secret, err = readKey(l.keyFile)
 	case v.Key != "" || !v.Secret.Empty():
+		p.keyFrom = envKey + " and " + envSecret
 		p.Key, p.Secret = v.Key, v.Secret
 	case strings.TrimRight(p.URL, "/") == strings.TrimRight(saved.URL, "/"):
+		p.keyFrom = "the context " + saved.Name
 		p.Key, p.Secret = saved.Key, saved.Secret
 	case saved.Key != "":
 		return p, usagef("no API key for %s: that of context %s is for %s and is sent nowhere else; set --key-file, or %s and %s",
@@ -154,7 +163,7 @@ func (l *login) client() (*client.Client, error) {
 }
 
 // asking returns the client, and what was found for it.
-func (l *login) asking() (*client.Client, contexts.Context, error) {
+func (l *login) asking() (*client.Client, place, error) {
 	p, err := l.place()
 	if err != nil {
 		return nil, p, err

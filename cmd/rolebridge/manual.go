@@ -1,18 +1,20 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/rolebridge/rolebridge/cmd/internal/plural"
 )
 
 // newManual writes manual pages of what root has.
-func newManual(root *cobra.Command) *cobra.Command {
-	return &cobra.Command{
+func newManual(s streams, root *cobra.Command) *cobra.Command {
+	out := format("")
+	c := &cobra.Command{
 		Use: "man <folder>", Short: "Write the manual pages of all verbs to a folder.",
 		Long: "Write the manual pages of all verbs to a folder, which is made if it is missing.",
 		Example: examples(
@@ -22,7 +24,7 @@ func newManual(root *cobra.Command) *cobra.Command {
 			"rolebridge man /usr/local/share/man/man1",
 		),
 		Args: exactly(1),
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // manual pages are for everybody
 				return usage(err)
 			}
@@ -37,10 +39,14 @@ func newManual(root *cobra.Command) *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s holds %d pages.\n", args[0], len(pages))
-			return err
+			return out.tell(s.out, struct {
+				Folder string `json:"folder"`
+				Pages  int    `json:"pages"`
+			}{args[0], len(pages)}, "%s holds %s.", args[0], plural.Of(len(pages), "page"))
 		},
 	}
+	out.flag(c)
+	return c
 }
 
 // literal keeps the arguments of c's verbs, which the generator would take for HTML. What it changes is not used again.

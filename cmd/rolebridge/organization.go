@@ -38,7 +38,7 @@ func (p *controlPlane) add(c *cobra.Command) {
 
 func newOrganizationCreate(s streams, within time.Duration) *cobra.Command {
 	var admin string
-	plane := controlPlane{within: within}
+	plane, out := controlPlane{within: within}, format("")
 	c := &cobra.Command{
 		Use:   "create <organization>",
 		Short: "Create an organization and its first administrator.",
@@ -53,10 +53,11 @@ needs the right to write to the commands topic.`,
 			if admin == "" {
 				return usagef("set --admin, the principal that becomes OrganizationAdmin")
 			}
-			return plane.ask(c, s, integration.OrganizationID(args[0]), integration.CreateOrganization{Admin: integration.Principal(admin)})
+			return plane.ask(c, s, out, integration.OrganizationID(args[0]), integration.CreateOrganization{Admin: integration.Principal(admin)})
 		},
 	}
 	plane.add(c)
+	out.flag(c)
 	c.Flags().StringVar(&admin, "admin", "", "Principal that becomes OrganizationAdmin, e.g. u-admin.")
 	return c
 }
@@ -64,7 +65,7 @@ needs the right to write to the commands topic.`,
 func newOrganizationConfigure(s streams, within time.Duration) *cobra.Command {
 	var quota int
 	var insecure string
-	plane := controlPlane{within: within}
+	plane, out := controlPlane{within: within}, format("")
 	c := &cobra.Command{
 		Use:   "configure <organization>",
 		Short: "Change an organization's quota, or what becomes of insecure roles.",
@@ -81,23 +82,27 @@ func newOrganizationConfigure(s streams, within time.Duration) *cobra.Command {
 			if c.Flags().Changed("quota") {
 				ask.IntegrationQuota = &quota
 			}
-			return plane.ask(c, s, integration.OrganizationID(args[0]), ask)
+			return plane.ask(c, s, out, integration.OrganizationID(args[0]), ask)
 		},
 	}
 	plane.add(c)
+	out.flag(c)
 	c.Flags().IntVar(&quota, "quota", 0, "Integrations allowed across all clouds.")
 	c.Flags().StringVar(&insecure, "insecure-roles", "", "Roles that admit us without their external ID: block or warn.")
 	return c
 }
 
 // ask sends a command to Kafka and waits for its answer, which it prints.
-func (p *controlPlane) ask(c *cobra.Command, s streams, o integration.OrganizationID, ask integration.Ask) error {
+func (p *controlPlane) ask(c *cobra.Command, s streams, out format, o integration.OrganizationID, ask integration.Ask) error {
 	answer, err := p.decided(c, s, o, ask)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%s: %s, version %d\n", o, answer.Fact.Type(), answer.Version)
-	return err
+	return out.tell(s.out, struct {
+		Organization integration.OrganizationID `json:"organization"`
+		Event        string                     `json:"event"`
+		Version      int64                      `json:"version"`
+	}{o, answer.Fact.Type(), answer.Version}, "%s: %s, version %d", o, answer.Fact.Type(), answer.Version)
 }
 
 // decided sends a command to Kafka and returns its answer; a refusal is an error.

@@ -120,7 +120,7 @@ func TestACommandThatNobodyAnswersIsReported(t *testing.T) {
 	c := newOrganizationCreate(s, time.Second)
 	c.SetArgs([]string{"org-1", "--admin", "u-admin"})
 	c.SilenceUsage, c.SilenceErrors = true, true
-	code := report(c, c.ExecuteContext(t.Context()), &stderr)
+	code := report(c, c.ExecuteContext(t.Context()), s)
 	if code != 7 || !strings.Contains(stderr.String(), "not answered within 1s: is the role lifecycle running?") || out.Len() > 0 {
 		t.Errorf("got exit code %d, %q and %q; want 7 and what may be wrong", code, out.String(), stderr.String())
 	}

@@ -41,6 +41,15 @@ func (f *format) flag(c *cobra.Command) {
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{string(human), string(inJSON), string(inYAML)}, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// tell prints a result that is a sentence for people: for machines v, else what the sentence says.
+func (f *format) tell(to io.Writer, v any, sentence string, args ...any) error {
+	if *f != human {
+		return f.document(to, v)
+	}
+	_, err := fmt.Fprintf(to, sentence+"\n", args...)
+	return err
+}
+
 // document prints v for machines, with the names of its JSON tags in both formats.
 func (f *format) document(to io.Writer, v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")

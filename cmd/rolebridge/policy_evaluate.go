@@ -51,6 +51,9 @@ policies are taken to allow. The exit code is then 0 whatever the answers are.`,
 			if q.PrincipalARN == "" {
 				return usagef("no caller: set --principal")
 			}
+			if _, err := policy.NewCaller(q.PrincipalARN); err != nil {
+				return usagef("--principal: %w", err)
+			}
 			name, err := theFile(args, from)
 			if err != nil {
 				return err

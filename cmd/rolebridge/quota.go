@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rolebridge/rolebridge/api/wire"
+	"github.com/rolebridge/rolebridge/integration"
 )
 
 func newQuota(s streams) *cobra.Command {
@@ -53,6 +54,9 @@ func newQuotaUpdate(s streams) *cobra.Command {
 nothing, and lets nothing be created.`,
 		Example: examples("Let the organization have 500 provider integrations.", "rolebridge quota update --provider-integrations 500"),
 		Args:    exactly(0),
+		Annotations: map[string]string{
+			string(integration.CodeDenied): "No role of an organization permits it. Ask whoever runs the platform, who can also change it on Kafka: rolebridge organization configure <organization> --quota <number>",
+		},
 	}, func(a asked, _ []string) error {
 		if !a.Flags().Changed("provider-integrations") {
 			return usagef("nothing to change: set --provider-integrations")

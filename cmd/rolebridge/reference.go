@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/rolebridge/rolebridge/api"
+	"github.com/rolebridge/rolebridge/api/client"
 	"github.com/rolebridge/rolebridge/integration"
 )
 
@@ -17,7 +19,7 @@ import (
 type exitCode struct {
 	number int
 	means  string
-	codes  []integration.Code // of errors that it is for; the rest has no code of the domain
+	codes  []integration.Code // of errors that it is for, the API's own among them
 }
 
 // exitCodes are all of them, in their order.
@@ -31,6 +33,10 @@ func exitCodes() []exitCode {
 	for _, c := range integration.Codes() {
 		n := c.Answer().Exit
 		of[n] = append(of[n], c)
+	}
+	for _, f := range api.Faults() {
+		n := client.Code(&client.Error{Status: f.Status}).Answer().Exit
+		of[n] = append(of[n], f.Code)
 	}
 	all := []exitCode{{means: "done"}}
 	for _, n := range slices.Sorted(maps.Keys(of)) {

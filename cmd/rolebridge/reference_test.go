@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rolebridge/rolebridge/api"
 	"github.com/rolebridge/rolebridge/integration"
 )
 
@@ -31,6 +32,11 @@ func TestTheReferenceIsThatOfTheCommands(t *testing.T) {
 	for _, code := range integration.Codes() {
 		if row := "| " + strconv.Itoa(code.Answer().Exit) + " | "; !strings.Contains(want, row) || !strings.Contains(want, "`"+string(code)+"`") {
 			t.Errorf("%s, exit code %d, is not in the table", code, code.Answer().Exit)
+		}
+	}
+	for _, fault := range api.Faults() {
+		if !strings.Contains(want, "`"+string(fault.Code)+"`") {
+			t.Errorf("%s, which only the API has, is not in the table", fault.Code)
 		}
 	}
 	help := (&cli{}).want(t, 0, "--help").out

@@ -24,7 +24,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	root := newRoot(s) //nolint:contextcheck // verbs have the context of ExecuteContext
 	root.SetArgs(args)
 	c, err := root.ExecuteContextC(ctx)
-	return report(c, err, s.err)
+	return report(c, err, s)
 }
 
 func newRoot(s streams) *cobra.Command {
@@ -55,7 +55,7 @@ Exit codes:` + exitLines(),
 		{"api", "Ask the API:", []*cobra.Command{
 			newIntegration(s), newConnector(s), newEvents(s), newAccess(s), newQuota(s), newContext(s),
 		}},
-		{"offline", "Without a server:", []*cobra.Command{newPolicy(s), keysetCommand(), newSigningKey(s)}},
+		{"offline", "Without a server:", []*cobra.Command{newPolicy(s), newKeyset(s), newSigningKey(s)}},
 		{"connector", "Beside a connector:", []*cobra.Command{newCredentials(s)}},
 		{"platform", "Run the platform:", []*cobra.Command{
 			serveCommand(),
@@ -67,7 +67,7 @@ Exit codes:` + exitLines(),
 			newState(s),
 			healthcheckCommand(),
 		}},
-		{"more", "More:", []*cobra.Command{newManual(root), newVersion()}},
+		{"more", "More:", []*cobra.Command{newManual(s, root), newVersion(s)}},
 	} {
 		root.AddGroup(&cobra.Group{ID: of.id, Title: of.title})
 		for _, c := range of.verbs {
@@ -78,7 +78,36 @@ Exit codes:` + exitLines(),
 	completes(root, s)
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
+	strict(root)
 	return root
+}
+
+// strict has cobra's own verbs refuse what they do not know, as all others do.
+func strict(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			show := c.Run
+			c.Run = nil
+			c.RunE = func(c *cobra.Command, args []string) error {
+				of, rest, err := c.Root().Find(args)
+				if err == nil && len(rest) > 0 {
+					err = verb(of, rest)
+				}
+				if err == nil {
+					show(c, args)
+				}
+				return usage(err)
+			}
+		case "completion":
+			c.Args, c.RunE = verb, func(c *cobra.Command, _ []string) error { return c.Help() }
+			for _, shell := range c.Commands() {
+				shell.Args = exactly(0)
+			}
+		}
+	}
 }
 
 // notEmpty refuses a flag that is given without a value: most often a variable of a shell that is not set, and what would

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/rolebridge/rolebridge/events/signature"
 	"github.com/rolebridge/rolebridge/integration"
@@ -27,6 +29,7 @@ only who holds a registered key may, and only as the actors and sources that it 
 
 func newSigningKeyCreate(s streams) *cobra.Command {
 	var registered signature.Signer
+	out := format("")
 	c := &cobra.Command{
 		Use:   "create <file>",
 		Short: "Write a new private key to a file that only its owner can read, and print how to register it.",
@@ -44,7 +47,7 @@ func newSigningKeyCreate(s streams) *cobra.Command {
 			registered.PublicKey = key.Public().String()
 			entry, err := registered.Entry()
 			if err != nil {
-				return usage(err)
+				return usagef("%s", entryTyped.Replace(err.Error()))
 			}
 			err = wholefile.Create(args[0], key.PEM())
 			if errors.Is(err, fs.ErrExist) {
@@ -56,16 +59,27 @@ func newSigningKeyCreate(s streams) *cobra.Command {
 			if _, err := fmt.Fprintf(s.err, "%s holds a new private key. Register it with every decider, in lifecycle.signers_file:\n\n", args[0]); err != nil {
 				return err
 			}
+			if out == inJSON { // which is YAML, too
+				var register map[string]any
+				if err := yaml.Unmarshal(entry, &register); err != nil {
+					return err
+				}
+				return out.document(s.out, register)
+			}
 			_, err = s.out.Write(entry)
 			return err
 		},
 	}
+	out.flag(c)
 	c.Flags().StringVar(&registered.Name, "name", "", "Name of the producer, for logs and refusals.")
 	c.Flags().StringSliceVar(&registered.Actors, "actor", nil, "Whom the key may act as: a principal, a beginning with \"*\", or \"*\" for all but the platform (repeat).")
 	c.Flags().StringSliceVar(&registered.Organizations, "organization", nil, "Where it may: an organization, or a beginning with \"*\" (repeat); all when absent.")
 	c.Flags().StringSliceVar(&registered.Sources, "source", nil, "What its commands may name as their source, which nobody else may then: a source, or a beginning with \"*\" (repeat); when absent, what no other key has.")
 	return c
 }
+
+// entryTyped puts flags in the place of an entry's fields.
+var entryTyped = strings.NewReplacer("signers[0].name", "--name", "signers[0].actors", "--actor", "signers[0].organizations", "--organization", "signers[0].sources", "--source")
 
 func newSigningKeyShow(s streams) *cobra.Command {
 	out := format("")

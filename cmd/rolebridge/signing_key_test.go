@@ -41,6 +41,12 @@ func TestAKeyIsMadeRegisteredAndSignsWhatIsRequiredToBeSigned(t *testing.T) {
 	if got := p.want(t, 0, "organization", "create", "org-1", "--admin", "u-admin", "--signing-key", file); got.out != "org-1: organization.created, version 1\n" {
 		t.Errorf("signed: %s%s", got.out, got.err)
 	}
+	if got := p.want(t, 0, "bootstrap", "org-2", "--admin", "u-admin", "--signing-key", file); !strings.Contains(got.out, "org-2") {
+		t.Errorf("signed: %s%s", got.out, got.err)
+	}
+	if got := p.want(t, 0, "bootstrap", "--help"); !strings.Contains(got.out, "acts as "+string(platformActor)) || !strings.Contains(got.out, "--actor "+string(platformActor)) {
+		t.Errorf("bootstrap does not say as whom it asks: %s", got.out)
+	}
 	if got := p.want(t, 0, "signing-key", "show", file, "-o", "json"); !strings.Contains(made.out, jsonField(t, got.out, "public_key")) {
 		t.Errorf("show: %s is not what was registered:\n%s", got.out, made.out)
 	}

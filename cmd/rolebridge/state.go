@@ -29,6 +29,7 @@ const movedWithin = 10 * time.Minute
 
 func newStateExport(s streams) *cobra.Command {
 	var kafka kafkaFlags
+	out := format("")
 	var organization string
 	c := &cobra.Command{
 		Use:   "export <file>",
@@ -52,19 +53,19 @@ Not in it: events, dead letters, the audit, and how far topics were read.`,
 				if err != nil {
 					return err
 				}
-				return s.counted("Exported", counts)
+				return s.counted(out, "Exported", counts)
 			})
 		},
 	}
 	kafka.add(c)
+	out.flag(c)
 	c.Flags().StringVar(&organization, "organization", "", "Only this organization.")
 	return c
 }
 
-func (s streams) counted(done string, n snapshot.Counts) error {
-	_, err := fmt.Fprintf(s.out, "%s %s, %s, %s and %s.\n", done,
-		plural.Of(n.Organizations, "organization"), plural.Of(n.Integrations, "integration"), plural.Of(n.Accounts, "account"), plural.Of(n.Receipts, "receipt"))
-	return err
+func (s streams) counted(out format, done string, n snapshot.Counts) error {
+	return out.tell(s.out, n, "%s %s, %s, %s and %s.", done, plural.Of(n.Organizations, "organization"), plural.Of(n.Integrations, "integration"),
+		plural.Of(n.Accounts, "account"), plural.Of(n.Receipts, "receipt"))
 }
 
 // exportTo writes a new file, and removes it again if it does not become whole.
@@ -84,6 +85,8 @@ func exportTo(ctx context.Context, path string, cl *kgo.Client, t events.Topics,
 	to := bufio.NewWriterSize(file, 1<<20)
 	n, err = snapshot.Export(ctx, cl, t, o, time.Now(), to)
 	switch {
+	case errors.Is(err, snapshot.ErrNothing) && o != "":
+		return n, integration.Refuse(integration.CodeNotFound, "%s has no organization %s", t.State(), o)
 	case errors.Is(err, snapshot.ErrNothing):
 		return n, &exit{integration.CodeNotFound.Answer().Exit, fmt.Errorf("%s: %w", t.State(), err)}
 	case err != nil:
@@ -94,6 +97,7 @@ func exportTo(ctx context.Context, path string, cl *kgo.Client, t events.Topics,
 
 func newStateImport(s streams) *cobra.Command {
 	var kafka kafkaFlags
+	out := format("")
 	var dry bool
 	c := &cobra.Command{
 		Use:   "import <file>",
@@ -125,7 +129,7 @@ cached session of the former installation is used. Exit code 5 means that the in
 				return usage(fmt.Errorf("%s: %w", args[0], err))
 			}
 			if dry {
-				return s.counted("Could import", f.Counts)
+				return s.counted(out, "Could import", f.Counts)
 			}
 			options := func(t events.Topics) []kgo.Opt { return snapshot.Options(t, movedWithin) }
 			return kafka.with(c, s, movedWithin, options, func(ctx context.Context, k atKafka) error {
@@ -140,11 +144,12 @@ cached session of the former installation is used. Exit code 5 means that the in
 				case err != nil:
 					return &called{err}
 				}
-				return s.counted("Imported", f.Counts)
+				return s.counted(out, "Imported", f.Counts)
 			})
 		},
 	}
 	kafka.add(c)
+	out.flag(c)
 	c.Flags().BoolVar(&dry, "dry-run", false, "Check the file, and write nothing.")
 	return c
 }

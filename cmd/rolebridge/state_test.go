@@ -183,7 +183,9 @@ func TestAnInstallationGoesOnInOtherTopicsWithOtherPartitions(t *testing.T) {
 			if got := was.want(0, "state", "export", one, "--organization", "org-3"); !strings.Contains(got.out, "Exported 1 organization, 1 integration, 0 accounts and 4 receipts.") {
 				t.Errorf("got %q", got.out)
 			}
-			was.want(4, "state", "export", one+"s", "--organization", "org-99")
+			if got := was.want(4, "state", "export", one+"s", "--organization", "org-99"); got.err != "Error: "+was.topics.State()+" has no organization org-99 (not_found)\n" {
+				t.Errorf("an organization that is not there: got %q", got.err)
+			}
 			if got := was.want(5, "state", "import", path); !strings.Contains(got.err, "deciders run") || !strings.Contains(got.err, "not empty") {
 				t.Errorf("got %q", got.err)
 			}

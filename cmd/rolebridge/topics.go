@@ -21,6 +21,7 @@ const appliedWithin = 30 * time.Second
 
 func newTopicsApply(s streams) *cobra.Command {
 	var kafka kafkaFlags
+	out := format("")
 	var replication int16
 	c := &cobra.Command{
 		Use:   "apply",
@@ -39,30 +40,60 @@ The settings are those of "serve": kafka.* and topics.* of the file and of the e
 				if c.Flags().Changed("replication") {
 					k.Topics.Replication = replication
 				}
-				return s.apply(ctx, k)
+				return s.apply(ctx, out, k)
 			})
 		},
 	}
 	kafka.add(c)
+	out.flag(c)
 	c.Flags().Int16Var(&replication, "replication", 0, "Replication factor; -1 is the brokers' default (default topics.replication).")
 	return c
 }
 
-func (s streams) apply(ctx context.Context, k atKafka) error {
+// applied is what came of it, as it is printed for machines.
+type applied struct {
+	Created []string `json:"created"`
+	Differs []drift  `json:"differs"`
+}
+
+// drift is a setting of a topic that is not as it should be.
+type drift struct {
+	Topic   string `json:"topic"`
+	Setting string `json:"setting"`
+	Have    string `json:"is"`
+	Want    string `json:"want"`
+}
+
+func (s streams) apply(ctx context.Context, out format, k atKafka) error {
 	done, err := events.Apply(ctx, kadm.NewClient(k.cl), k.topics, k.Topics.Replication)
+	if err := s.showApplied(out, done, err != nil); err != nil {
+		return err
+	}
+	switch {
+	case err != nil:
+		return &called{err}
+	case len(done.Drifts) > 0:
+		return quiet(integration.CodeConflict)
+	}
+	return nil
+}
+
+// showApplied prints what was done, also when it is not all.
+func (s streams) showApplied(out format, done events.Applied, failed bool) error {
+	if out != human {
+		shown := applied{Created: append([]string{}, done.Created...), Differs: []drift{}}
+		for _, d := range done.Drifts {
+			shown.Differs = append(shown.Differs, drift(d))
+		}
+		return out.document(s.out, shown)
+	}
 	for _, name := range done.Created {
 		fmt.Fprintf(s.out, "Created topic %q.\n", name)
-	}
-	if err != nil {
-		return &called{err}
 	}
 	for _, d := range done.Drifts {
 		fmt.Fprintf(s.out, "Differs: %s.\n", d)
 	}
-	if len(done.Drifts) > 0 {
-		return quiet(integration.CodeConflict)
-	}
-	if len(done.Created) == 0 {
+	if len(done.Created)+len(done.Drifts) == 0 && !failed {
 		fmt.Fprintln(s.out, "All topics are as they should be.")
 	}
 	return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -24,12 +23,14 @@ func version() string {
 	return "devel"
 }
 
-func newVersion() *cobra.Command {
-	return &cobra.Command{
+func newVersion(s streams) *cobra.Command {
+	out := format("")
+	c := &cobra.Command{
 		Use: "version", Short: "Print the version.", Args: exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), "rolebridge", version())
-			return err
+		RunE: func(*cobra.Command, []string) error {
+			return out.tell(s.out, map[string]string{"version": version()}, "rolebridge %s", version())
 		},
 	}
+	out.flag(c)
+	return c
 }
