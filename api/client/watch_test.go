@@ -84,11 +84,14 @@ func TestAStreamThatLastedIsOpenedAnewAtOnce(t *testing.T) {
 		var waits []time.Duration
 		opened := 0
 		ctx, cancel := context.WithCancel(t.Context())
-		for range c.Follow(ctx, client.Watch{Opened: func() { opened++ }, Lost: func(_ error, wait time.Duration) {
+		for _, err := range c.Follow(ctx, client.Watch{Opened: func() { opened++ }, Lost: func(_ error, wait time.Duration) {
 			if waits = append(waits, wait); len(waits) == 8 {
 				cancel()
 			}
 		}}) {
+			if ctx.Err() == nil {
+				t.Fatal(err)
+			}
 		}
 		if waits[4] < 500*time.Millisecond || waits[6] > 400*time.Millisecond || opened < 8 {
 			t.Errorf("%d streams were open, the waits were %v: want them to grow, and to be short behind those that lasted", opened, waits)

@@ -375,14 +375,14 @@ func newContextDelete(s streams) *cobra.Command {
 }
 
 // shows makes c a verb that prints something of the file of contexts.
-func (s streams) shows(c *cobra.Command, print func(b *contexts.Book, out format, args []string) error) *cobra.Command {
+func (s streams) shows(c *cobra.Command, show func(b *contexts.Book, out format, args []string) error) *cobra.Command {
 	out := format("")
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		b, err := s.readBook()
 		if err != nil {
 			return err
 		}
-		return print(b, out, args)
+		return show(b, out, args)
 	}
 	out.flag(c)
 	return c

@@ -351,7 +351,7 @@ func TestCobrasOwnVerbsRefuseWhatTheyDoNotKnow(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{
-		"help": "Ask the API:", "help pi list": "List provider integrations.", "completion": "zsh", "help completion bash": "source <(rolebridge completion bash)",
+		"help": "Ask the API:", "help pi list": "List provider integrations, by id.", "completion": "zsh", "help completion bash": "source <(rolebridge completion bash)",
 	} {
 		if got := (&cli{}).want(t, 0, strings.Fields(args)...); !strings.Contains(got.out, want) {
 			t.Errorf("%s: got %q, want %q", args, got.out, want)

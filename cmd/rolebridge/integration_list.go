@@ -14,6 +14,10 @@ func newIntegrationList(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List provider integrations.",
+		Long: `List provider integrations, by id.
+
+On a terminal the table fits the screen: columns that do not are left out, and said to be. Elsewhere it is whole, one line for
+each connector that uses one, so that it can be searched; programs take -o json.`,
 		Example: examples(
 			`List the provider integrations of environment "env-abcdef".`,
 			"rolebridge provider-integration list --cloud aws --environment env-abcdef",

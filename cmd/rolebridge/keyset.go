@@ -171,7 +171,7 @@ func (in *keysetFlags) withKey(cmd *cobra.Command, args []string, do func(contex
 			return err
 		}
 		for _, k := range keys {
-			if k.ID == uint32(id) {
+			if uint64(k.ID) == id {
 				return do(ctx, f, k)
 			}
 		}

@@ -132,15 +132,15 @@ func (k *kafkaPart) behind(ctx context.Context) ([]Finding, error) {
 		lag := lags[group]
 		switch err := lag.Error(); {
 		case errors.Is(err, kerr.GroupIDNotFound):
-			found = append(found, nobody(role, group, 0))
+			found = append(found, nobody(role, group, plural.Of(0, "record")))
 		case errors.Is(err, kerr.GroupAuthorizationFailed):
 			continue // told with the rights
 		case err != nil:
 			return found, fmt.Errorf("group %s: %w", group, err)
 		case len(lag.Members) == 0:
-			found = append(found, nobody(role, group, lag.Lag.Total()))
+			found = append(found, nobody(role, group, k.waiting(ctx, lag.Lag)))
 		default:
-			found = append(found, ok(fmt.Sprintf("%s: %s, %s behind", role, plural.Of(len(lag.Members), "worker"), plural.Of(max(0, lag.Lag.Total()), "record"))))
+			found = append(found, ok(fmt.Sprintf("%s: %s, %s behind", role, plural.Of(len(lag.Members), "worker"), k.waiting(ctx, lag.Lag))))
 		}
 	}
 	if len(found) == 0 {
@@ -149,8 +149,8 @@ func (k *kafkaPart) behind(ctx context.Context) ([]Finding, error) {
 	return found, nil
 }
 
-func nobody(role app.Role, group string, behind int64) Finding {
-	return failure(fmt.Sprintf("no %s runs: group %s has no member, waiting: %s", role, group, plural.Of(max(0, behind), "record")),
+func nobody(role app.Role, group, waiting string) Finding {
+	return failure(fmt.Sprintf("no %s runs: group %s has no member, waiting: %s", role, group, waiting),
 		fmt.Sprintf("Start one: rolebridge serve --roles %s.", role))
 }
 
