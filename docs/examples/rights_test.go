@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"github.com/rolebridge/rolebridge/internal/testenv"
 )
@@ -19,28 +17,11 @@ var (
 	operations = regexp.MustCompile(`--operation (\S+)`)
 )
 
-// guarded is a broker that asks for a password and lets nobody do what no ACL allows, but itself.
-func guarded(t *testing.T) *testenv.KafkaServer {
-	t.Helper()
-	return testenv.OwnKafka(t,
-		testenv.KafkaProperty("listeners", "SASL_PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller.port}"),
-		testenv.KafkaProperty("advertised.listeners", "SASL_PLAINTEXT://127.0.0.1:${port}"),
-		testenv.KafkaProperty("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT"),
-		testenv.KafkaProperty("inter.broker.listener.name", "SASL_PLAINTEXT"),
-		testenv.KafkaProperty("sasl.enabled.mechanisms", "PLAIN"),
-		testenv.KafkaProperty("sasl.mechanism.inter.broker.protocol", "PLAIN"),
-		testenv.KafkaProperty("listener.name.sasl_plaintext.plain.sasl.jaas.config", "org.apache.kafka.common.security.plain.PlainLoginModule required "+
-			`username="broker" password="between" user_broker="between" user_control-plane="asking";`),
-		testenv.KafkaProperty("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
-		testenv.KafkaProperty("super.users", "User:broker;User:ANONYMOUS"), // the controller's listener knows no names
-	)
-}
-
 // TestTheRightsThatThePageGivesAreEnoughAndNeeded runs an example with the ACLs of docs/COMMANDS.md, and without each of them.
 func TestTheRightsThatThePageGivesAreEnoughAndNeeded(t *testing.T) {
 	t.Parallel()
-	kafka := guarded(t)
-	in := install(t, "rolebridge.", kafka.Brokers(), nil, kgo.SASL(plain.Auth{User: "broker", Pass: "between"}.AsMechanism()))
+	kafka, operator := testenv.GuardedKafka(t, map[string]string{"control-plane": "asking"})
+	in := install(t, "rolebridge.", kafka.Brokers(), nil, operator)
 	in.found("org-1")
 	page, err := os.ReadFile("../COMMANDS.md")
 	in.must(err)

@@ -42,9 +42,12 @@ const (
 	Refused  Result = "refused"
 )
 
-// Options are what a client needs to replay. Its transactional id is the same for all: a second replay fences the first.
+// TransactionalID is that of a replay. It is the same for all: a second replay fences the first.
+func TransactionalID(t events.Topics) string { return t.Prefix + "dlq-replay" }
+
+// Options are what a client needs to replay.
 func Options(t events.Topics) []kgo.Opt {
-	return []kgo.Opt{kgo.TransactionalID(t.Prefix + "dlq-replay"), kgo.RecordPartitioner(kgo.ManualPartitioner())}
+	return []kgo.Opt{kgo.TransactionalID(TransactionalID(t)), kgo.RecordPartitioner(kgo.ManualPartitioner())}
 }
 
 // endWithin bounds the end of one transaction.

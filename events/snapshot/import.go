@@ -23,10 +23,13 @@ var (
 	ErrDeciders = errors.New("deciders run: stop every process with the role lifecycle first")
 )
 
+// TransactionalID is that of an import into t.
+func TransactionalID(t events.Topics) string { return t.Prefix + "state-import" }
+
 // Options are what a client needs to import, in one transaction that may take up to within.
 func Options(t events.Topics, within time.Duration) []kgo.Opt {
 	return []kgo.Opt{
-		kgo.TransactionalID(t.Prefix + "state-import"), kgo.TransactionTimeout(within), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.TransactionalID(TransactionalID(t)), kgo.TransactionTimeout(within), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytes(1000 << 10),
 	}
 }

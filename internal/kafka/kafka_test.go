@@ -36,16 +36,9 @@ func TestFaultsAreNamedWithTheirPath(t *testing.T) {
 }
 
 func TestAWrongPasswordIsToldAtOnce(t *testing.T) {
-	broker := testenv.OwnKafka(t,
+	broker, _ := testenv.GuardedKafka(t, nil,
 		testenv.KafkaFormat("--add-scram", "SCRAM-SHA-512=[name=rolebridge,password=right-password]"),
-		testenv.KafkaProperty("listeners", "SASL_PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller.port}"),
-		testenv.KafkaProperty("advertised.listeners", "SASL_PLAINTEXT://127.0.0.1:${port}"),
-		testenv.KafkaProperty("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT"),
-		testenv.KafkaProperty("inter.broker.listener.name", "SASL_PLAINTEXT"),
 		testenv.KafkaProperty("sasl.enabled.mechanisms", "SCRAM-SHA-512,PLAIN"),
-		testenv.KafkaProperty("sasl.mechanism.inter.broker.protocol", "PLAIN"),
-		testenv.KafkaProperty("listener.name.sasl_plaintext.plain.sasl.jaas.config",
-			`org.apache.kafka.common.security.plain.PlainLoginModule required username="broker" password="between" user_broker="between";`),
 		testenv.KafkaProperty("listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config",
 			`org.apache.kafka.common.security.scram.ScramLoginModule required;`),
 	)

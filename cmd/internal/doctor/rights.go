@@ -15,6 +15,8 @@ import (
 
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/events/dlq"
+	"github.com/rolebridge/rolebridge/events/snapshot"
 )
 
 // right is an operation on a resource, in the words of kafka-acls.sh.
@@ -49,7 +51,8 @@ func needs(role app.Role, t events.Topics) uses {
 		return uses{read: []string{t.State(), t.Events()}, write: []string{t.Commands(), t.Audit()}}
 	case app.Lifecycle:
 		return uses{
-			read:  []string{t.Commands(), t.Results(), t.State()},
+			// Events and dead letters to see which transactions hang there; see workers/lifecycle/sweep.go.
+			read:  []string{t.Commands(), t.Results(), t.State(), t.Events(), t.DeadLetters()},
 			write: []string{t.Commands(), t.Results(), t.Events(), t.State(), t.DeadLetters()},
 		}
 	case app.Mapping, app.Trust:
@@ -90,14 +93,11 @@ func (k *kafkaPart) rights(ctx context.Context) ([]Finding, error) {
 			}
 		}
 		if role == app.Lifecycle {
-			id := k.patient.Groups()[role] + "-"
-			allowed, err := k.mayTransact(ctx, id+k.patient.Lifecycle.Instance)
+			more, err := k.transactionalRights(ctx, k.patient.Groups()[role]+"-")
 			if err != nil {
 				return found, err
 			}
-			if !allowed {
-				lacks = append(lacks, right{kadm.OpWrite, onTransactional, id})
-			}
+			lacks = append(lacks, more...)
 		}
 		if len(lacks) > 0 {
 			found = append(found, failure(fmt.Sprintf("%s may not %s", role, joined(lacks)), k.grant(lacks)))
@@ -141,16 +141,17 @@ func (k *kafkaPart) grant(lacks []right) string {
 		if r.kind != onCluster {
 			by[s] += fmt.Sprintf(" '%s'", r.name)
 		}
-		if r.kind == onTransactional {
-			by[s] += " --resource-pattern-type prefixed" // one for each instance
-		}
 	}
 	var lines []string
 	for _, s := range slices.SortedFunc(maps.Keys(by), func(a, b sort) int {
 		return strings.Compare(a.kind+a.op.String(), b.kind+b.op.String())
 	}) {
-		lines = append(lines, fmt.Sprintf("kafka-acls.sh --bootstrap-server %s --add --allow-principal '%s' --operation %s%s",
-			k.patient.Kafka.Brokers[0], k.principal(), camel(s.op), by[s]))
+		line := fmt.Sprintf("kafka-acls.sh --bootstrap-server %s --add --allow-principal '%s' --operation %s%s",
+			k.patient.Kafka.Brokers[0], k.principal(), camel(s.op), by[s])
+		if s.kind == onTransactional {
+			line += " --resource-pattern-type prefixed" // one for each instance
+		}
+		lines = append(lines, line)
 	}
 	return strings.Join(lines, " && ")
 }
@@ -229,6 +230,28 @@ func (k *kafkaPart) mayRead(ctx context.Context, group string) (bool, error) {
 	}
 	operations := kadm.DecodeACLOperations(g.AuthorizedOperations)
 	return len(operations) == 0 || slices.Contains(operations, kadm.OpRead), nil // none at all: the broker does not say
+}
+
+// transactionalRights are those that lifecycle lacks: to write with its own ids, which begin with own, and to see those of
+// operators, whose transactions would look to it as if Kafka had forgotten them.
+func (k *kafkaPart) transactionalRights(ctx context.Context, own string) (lacks []right, err error) {
+	for _, of := range []struct {
+		tried string
+		right right
+	}{
+		{own + k.patient.Lifecycle.Instance, right{kadm.OpWrite, onTransactional, own}},
+		{dlq.TransactionalID(k.topics), right{kadm.OpDescribe, onTransactional, dlq.TransactionalID(k.topics)}},
+		{snapshot.TransactionalID(k.topics), right{kadm.OpDescribe, onTransactional, snapshot.TransactionalID(k.topics)}},
+	} {
+		allowed, err := k.mayTransact(ctx, of.tried)
+		if err != nil {
+			return nil, err
+		}
+		if !allowed {
+			lacks = append(lacks, of.right)
+		}
+	}
+	return lacks, nil
 }
 
 // mayTransact reports whether we may see a transactional id, which whoever may write with it may; others may too, so it is
