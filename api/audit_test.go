@@ -111,3 +111,32 @@ func TestWhoFailsToLogInAndWhoChangesSomethingIsNoted(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(changes, "\n"), strings.Join(wanted, "\n"))
 	}
 }
+
+// breaking is a replica that panics when an integration is read for the first time.
+type breaking struct {
+	*apitest.ControlPlane
+	once sync.Once
+}
+
+func (b *breaking) Integration(id integration.ID) (*integration.Integration, bool) {
+	b.once.Do(func() { panic("broken") })
+	return b.ControlPlane.Integration(id)
+}
+
+// What panicked may have been carried out.
+func TestAChangeThatPanicsIsNoted(t *testing.T) {
+	t.Parallel()
+	c, trail := apitest.New(t), &notes{}
+	c.Trail(trail)
+	s := apitest.Over(t, c, &breaking{ControlPlane: c})
+	got := request(t, s, apitest.Admin, http.MethodDelete, "/pim/v2/integrations/cspi-aaaaa"+inEnv, "")
+	got.refused(t, http.StatusInternalServerError, integration.CodeInternal)
+	all := trail.taken()
+	if len(all) != 1 {
+		t.Fatalf("got %+v, want one note", all)
+	}
+	n, ok := all[0].Note.(events.ChangeAsked)
+	if !ok || n.Principal != "u-admin-a" || n.Resource != "cspi-aaaaa" || n.Status != http.StatusInternalServerError || n.Code != string(integration.CodeInternal) {
+		t.Errorf("got %+v, want the change that panicked", all[0])
+	}
+}

@@ -205,7 +205,7 @@ func (s *Server) respond(rt route, w http.ResponseWriter, r *http.Request) (code
 		return codeOK, nil
 	}
 	h.Set("Cache-Control", "no-store")
-	a, err := s.guarded(rt, w, r, id)
+	a, err := guarded(func() (answer, error) { return s.answer(rt, w, r, id) })
 	if a.command != "" {
 		h.Set(headerCommand, a.command)
 	}
@@ -234,7 +234,7 @@ func (s *Server) respond(rt route, w http.ResponseWriter, r *http.Request) (code
 }
 
 // guarded makes an error of a panic: for the log, with the stack.
-func (s *Server) guarded(rt route, w http.ResponseWriter, r *http.Request, id string) (a answer, err error) {
+func guarded(do func() (answer, error)) (a answer, err error) {
 	defer func() {
 		switch v := recover(); v {
 		case nil:
@@ -244,7 +244,7 @@ func (s *Server) guarded(rt route, w http.ResponseWriter, r *http.Request, id st
 			a, err = answer{}, listen.Panicked(v)
 		}
 	}()
-	return s.answer(rt, w, r, id)
+	return do()
 }
 
 // answer does what every request needs before its endpoint, cheapest first.
@@ -267,7 +267,7 @@ func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id str
 		return answer{}, refused
 	}
 	c := &call{Request: r, caller: who, id: id}
-	a, err := s.asked(c, w, do)
+	a, err := guarded(func() (answer, error) { return s.asked(c, w, do) }) // here already: what panicked may have been carried out
 	s.noteChange(rt, c, a, err)
 	return a, err
 }

@@ -112,16 +112,7 @@ func (ChangeAsked) Type() string { return "change.asked" }
 // Type implements [Note].
 func (AuditDropped) Type() string { return "audit.dropped" }
 
-// AuditSource is the source of a note, by the role that makes it.
-func AuditSource(n Note) string {
-	switch n.(type) {
-	case LoginRefused, ChangeAsked:
-		return SourceAPI
-	}
-	return SourceBroker
-}
-
-// AuditRecord writes an audit record. source is that of [AuditSource], or a path below it.
+// AuditRecord writes an audit record. source is [SourceAPI] or [SourceBroker], or a path below.
 func (c *Codec) AuditRecord(source string, a Audit) (*kgo.Record, error) {
 	e := event.New()
 	e.SetSource(source)

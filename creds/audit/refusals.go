@@ -5,65 +5,65 @@ import (
 	"time"
 
 	"github.com/rolebridge/rolebridge/events"
-	"github.com/rolebridge/rolebridge/integration"
 )
 
-// refusal is what makes two refusals equal.
-type refusal struct {
-	organization integration.OrganizationID
-	integration  integration.ID
-	connector    integration.ConnectorID
-	code         integration.Code
-	message      string
+// folded are notes of one window that are alike.
+type folded struct {
+	count int64
+	since time.Time
 }
 
-// login is what makes two failed logins equal.
-type login struct {
-	organization     integration.OrganizationID
-	source, way, key string
-	code             integration.Code
+// alike returns what all notes equal to a have in common, and whether such notes are counted at all.
+func alike(a events.Audit) (events.Audit, bool) {
+	a.Time = time.Time{}
+	switch note := a.Note.(type) {
+	case events.CredentialsRefused:
+		note.Count, note.Since = 0, time.Time{}
+		a.Note = note
+	case events.LoginRefused:
+		note.Count, note.Since = 0, time.Time{}
+		a.Note = note
+	default:
+		return a, false
+	}
+	return a, true
 }
 
-// foldLogin counts a failed login in the present window.
-func (t *Trail) foldLogin(ctx context.Context, a events.Audit, r events.LoginRefused) {
-	key := login{a.Organization, r.Source, r.Way, r.Key, r.Code}
-	if have, ok := t.logins[key]; ok {
-		have.Count++
-		return
+// counted is the record for so many notes that are alike.
+func counted(like events.Audit, of folded, now time.Time) events.Audit {
+	like.Time = now
+	switch note := like.Note.(type) {
+	case events.CredentialsRefused:
+		note.Count, note.Since = of.count, of.since
+		like.Note = note
+	case events.LoginRefused:
+		note.Count, note.Since = of.count, of.since
+		like.Note = note
 	}
-	if len(t.logins) >= maxRefusals {
-		t.endRefusals(ctx)
-	}
-	r.Count, r.Since = 1, a.Time
-	t.logins[key] = &r
+	return like
 }
 
 // maxRefusals bounds the different refusals of one window; a window with more ends early.
 const maxRefusals = 10_000
 
 // fold counts a refusal in the present window.
-func (t *Trail) fold(ctx context.Context, a events.Audit, r events.CredentialsRefused) {
-	key := refusal{a.Organization, a.Integration, r.Connector, r.Code, r.Message}
-	if have, ok := t.refusals[key]; ok {
-		have.Count++
-		return
+func (t *Trail) fold(ctx context.Context, like events.Audit, at time.Time) {
+	have, ok := t.refusals[like]
+	if !ok {
+		if len(t.refusals) >= maxRefusals {
+			t.endRefusals(ctx)
+		}
+		have.since = at
 	}
-	if len(t.refusals) >= maxRefusals {
-		t.endRefusals(ctx)
-	}
-	r.Count, r.Since = 1, a.Time
-	t.refusals[key] = &r
+	have.count++
+	t.refusals[like] = have
 }
 
 // endRefusals writes the refusals of the window.
 func (t *Trail) endRefusals(ctx context.Context) {
 	now := time.Now()
-	for key, r := range t.refusals {
-		t.write(ctx, events.Audit{Organization: key.organization, Integration: key.integration, Time: now, Note: *r}, r.Count)
+	for like, of := range t.refusals {
+		t.write(ctx, counted(like, of, now), of.count)
 	}
 	clear(t.refusals)
-	for key, r := range t.logins {
-		t.write(ctx, events.Audit{Organization: key.organization, Time: now, Note: *r}, r.Count)
-	}
-	clear(t.logins)
 }

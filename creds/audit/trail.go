@@ -65,6 +65,7 @@ func (c Config) ProducerOptions() []kgo.Opt {
 // Trail takes notes. Safe for concurrent use; [Trail.Run] owns all but the queue.
 type Trail struct {
 	cfg     Config
+	source  string // who writes the records
 	client  *kgo.Client
 	codec   *events.Codec
 	log     *slog.Logger
@@ -72,27 +73,21 @@ type Trail struct {
 	gap     gap
 	metrics *metrics
 
-	refusals map[refusal]*events.CredentialsRefused // of the present window; Run's
-	logins   map[login]*events.LoginRefused         // so are these
+	refusals map[events.Audit]folded // of the present window, by what is alike of them; Run's
 }
 
-// source is who writes a note.
-func (t *Trail) source(n events.Note) string {
-	if t.cfg.Replica == "" {
-		return events.AuditSource(n)
-	}
-	return events.AuditSource(n) + "/" + t.cfg.Replica
-}
-
-// New returns a trail that writes through client, which was made with [Config.ProducerOptions] and stays the caller's to
+// New returns the trail of source ([events.SourceAPI], [events.SourceBroker]) that writes through client, which was made with [Config.ProducerOptions] and stays the caller's to
 // close. Errors: a config that is not valid, metrics that are registered already.
-func New(cfg Config, client *kgo.Client, codec *events.Codec, log *slog.Logger, reg prometheus.Registerer) (*Trail, error) {
+func New(cfg Config, source string, client *kgo.Client, codec *events.Codec, log *slog.Logger, reg prometheus.Registerer) (*Trail, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Replica != "" {
+		source += "/" + cfg.Replica
+	}
 	t := &Trail{
-		cfg: cfg, client: client, codec: codec, log: log,
-		queue: make(chan events.Audit, cfg.Queue), refusals: map[refusal]*events.CredentialsRefused{}, logins: map[login]*events.LoginRefused{},
+		cfg: cfg, source: source, client: client, codec: codec, log: log,
+		queue: make(chan events.Audit, cfg.Queue), refusals: map[events.Audit]folded{},
 	}
 	var err error
 	t.metrics, err = newMetrics(reg, func() int64 { return int64(len(t.queue)) + client.BufferedProduceRecords() })
@@ -150,19 +145,16 @@ func (t *Trail) drain(ctx context.Context) {
 
 // take writes a note, or folds it into the window when it is a refusal.
 func (t *Trail) take(ctx context.Context, a events.Audit) {
-	switch note := a.Note.(type) {
-	case events.CredentialsRefused:
-		t.fold(ctx, a, note)
-	case events.LoginRefused:
-		t.foldLogin(ctx, a, note)
-	default:
-		t.write(ctx, a, 1)
+	if like, counts := alike(a); counts {
+		t.fold(ctx, like, a.Time)
+		return
 	}
+	t.write(ctx, a, 1)
 }
 
 // write hands a record that stands for n notes to the client.
 func (t *Trail) write(ctx context.Context, a events.Audit, n int64) {
-	record, err := t.codec.AuditRecord(t.source(a.Note), a)
+	record, err := t.codec.AuditRecord(t.source, a)
 	if err != nil {
 		t.log.ErrorContext(ctx, "an audit record cannot be written", "type", a.Note.Type(), "error", err)
 		t.lose(n, a.Time)
@@ -188,7 +180,7 @@ func (t *Trail) endWindow(ctx context.Context, now time.Time) {
 // tell writes that n notes are lost.
 func (t *Trail) tell(ctx context.Context, n int64, since, now time.Time) {
 	note := events.AuditDropped{Count: n, Since: since}
-	record, err := t.codec.AuditRecord(t.source(note), events.Audit{Time: now, Note: note})
+	record, err := t.codec.AuditRecord(t.source, events.Audit{Time: now, Note: note})
 	if err != nil {
 		t.log.ErrorContext(ctx, "the gap in the audit trail cannot be written", "error", err)
 		return

@@ -54,7 +54,7 @@ func newSite(t *testing.T, brokers []string, where events.Topics, change func(*a
 		t.Fatal(err)
 	}
 	t.Cleanup(s.to.Close)
-	if s.trail, err = audit.New(c, client, s.codec, slog.New(slog.DiscardHandler), s.reg); err != nil {
+	if s.trail, err = audit.New(c, events.SourceBroker, client, s.codec, slog.New(slog.DiscardHandler), s.reg); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -94,7 +94,7 @@ func (s *site) next(enough func(events.Audit) bool) {
 		}
 		for _, r := range fetches.Records() {
 			a, source, err := s.codec.Audit(r)
-			if err != nil || source != events.AuditSource(a.Note)+"/b-1" {
+			if err != nil || source != events.SourceBroker+"/b-1" {
 				s.t.Fatalf("%s wrote %s, %v", source, r.Value, err)
 			}
 			all = append(all, a)

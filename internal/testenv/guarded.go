@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -15,9 +16,10 @@ import (
 func GuardedKafka(t testing.TB, users map[string]string, options ...KafkaOption) (server *KafkaServer, operator kgo.Opt) {
 	t.Helper()
 	const name, password = "operator", "may-do-everything"
-	login := fmt.Sprintf(`org.apache.kafka.common.security.plain.PlainLoginModule required username=%q password=%q user_%s=%[2]q`, name, password, name)
+	var login strings.Builder
+	fmt.Fprintf(&login, `org.apache.kafka.common.security.plain.PlainLoginModule required username=%q password=%q user_%s=%[2]q`, name, password, name)
 	for _, user := range slices.Sorted(maps.Keys(users)) {
-		login += fmt.Sprintf(" user_%s=%q", user, users[user])
+		fmt.Fprintf(&login, " user_%s=%q", user, users[user])
 	}
 	guard := []KafkaOption{
 		KafkaProperty("listeners", "SASL_PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller.port}"),
@@ -26,7 +28,7 @@ func GuardedKafka(t testing.TB, users map[string]string, options ...KafkaOption)
 		KafkaProperty("inter.broker.listener.name", "SASL_PLAINTEXT"),
 		KafkaProperty("sasl.enabled.mechanisms", "PLAIN"),
 		KafkaProperty("sasl.mechanism.inter.broker.protocol", "PLAIN"),
-		KafkaProperty("listener.name.sasl_plaintext.plain.sasl.jaas.config", login+";"),
+		KafkaProperty("listener.name.sasl_plaintext.plain.sasl.jaas.config", login.String()+";"),
 		KafkaProperty("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
 		// The controller's listener knows no names.
 		KafkaProperty("super.users", "User:"+name+";User:ANONYMOUS"),

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rolebridge/rolebridge/cloud/aws"
-	"github.com/rolebridge/rolebridge/creds/audit"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/internal/dryrun"
 	"github.com/rolebridge/rolebridge/internal/listen"
@@ -30,7 +29,6 @@ type App struct {
 	kafka  []kgo.Opt
 	codec  *events.Codec
 	prover dryrun.Prover // of the trust worker in this process
-	audit  *audit.Trail  // of the broker and the api in this process; see trail
 	// observe counts calls to AWS of all parts.
 	observe aws.Observer
 

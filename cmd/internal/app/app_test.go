@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -76,6 +77,17 @@ func everything(t *testing.T, changes ...func(*app.Config)) *app.App {
 }
 
 var metric = regexp.MustCompile(`rolebridge_[a-z0-9_]+`)
+
+// With one queue for both, whoever floods brokers with refusals could push out what was changed through the api.
+func TestTheAPIAndTheBrokerHaveRoomOfTheirOwnForNotes(t *testing.T) {
+	w := httptest.NewRecorder()
+	everything(t).Probes().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	for _, role := range []app.Role{app.API, app.Broker} {
+		if want := fmt.Sprintf("rolebridge_audit_waiting{role=%q} 0", role); !strings.Contains(w.Body.String(), want) {
+			t.Errorf("the metrics lack %q", want)
+		}
+	}
+}
 
 func TestEveryMetricIsListedInOperations(t *testing.T) {
 	w := httptest.NewRecorder()

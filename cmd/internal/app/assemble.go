@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/api"
@@ -152,7 +153,7 @@ func (a *App) api(ctx context.Context, table *events.Table) error {
 	}
 	a.closers = append(a.closers, feed.Close)
 	a.work("events", feed.Run)
-	trail, err := a.trail()
+	trail, err := a.trail(API, events.SourceAPI)
 	if err != nil {
 		return err
 	}
@@ -190,7 +191,7 @@ func (a *App) broker(ctx context.Context, table *events.Table) error {
 	if err != nil {
 		return err
 	}
-	trail, err := a.trail()
+	trail, err := a.trail(Broker, events.SourceBroker)
 	if err != nil {
 		return err
 	}
@@ -262,22 +263,19 @@ func (a *App) bundles() (*identity.Bundles, error) {
 	return bundles, nil
 }
 
-// trail is where the broker notes who was given what, and the api who asked for what: one for both.
-func (a *App) trail() (*audit.Trail, error) {
-	if a.audit != nil {
-		return a.audit, nil
-	}
+// trail is where the broker notes who was given what, or the api who asked for what. Each has its own, so that neither takes
+// the room of the other's notes.
+func (a *App) trail(of Role, source string) (*audit.Trail, error) {
 	cl, err := kgo.NewClient(append(slices.Clone(a.kafka), a.config.Audit.ProducerOptions()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	a.closers = append(a.closers, cl.Close)
-	trail, err := audit.New(a.config.Audit, cl, a.codec, a.log, a.reg)
+	trail, err := audit.New(a.config.Audit, source, cl, a.codec, a.log, prometheus.WrapRegistererWith(prometheus.Labels{"role": string(of)}, a.reg))
 	if err != nil {
 		return nil, err
 	}
-	a.work("audit", trail.Run)
-	a.audit = trail
+	a.work("audit of the "+string(of), trail.Run)
 	return trail, nil
 }
 
