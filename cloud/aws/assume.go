@@ -73,14 +73,19 @@ func (c *Client) Assume(ctx context.Context, a Assumption) (cloud.Session, error
 		return cloud.Session{}, badAnswer(OpAssumeRole)
 	}
 	arn := sdk.ToString(out.AssumedRoleUser.Arn)
-	return cloud.Session{
+	s := cloud.Session{
 		AccessKeyID:     sdk.ToString(out.Credentials.AccessKeyId),
 		SecretAccessKey: secret.New(sdk.ToString(out.Credentials.SecretAccessKey)),
 		Token:           secret.New(sdk.ToString(out.Credentials.SessionToken)),
 		Expires:         sdk.ToTime(out.Credentials.Expiration),
 		Identity:        arn,
 		Account:         accountOf(arn),
-	}, nil
+	}
+	// The API reference has all four as required; the SDK does not ask for them. Half a session would be kept for an hour.
+	if s.AccessKeyID == "" || s.SecretAccessKey.Empty() || s.Token.Empty() || s.Expires.IsZero() {
+		return cloud.Session{}, badAnswer(OpAssumeRole)
+	}
+	return s, nil
 }
 
 // Identity is who a set of credentials belongs to.

@@ -81,11 +81,13 @@ func TestAnswersThatAreNotOfAWS(t *testing.T) {
 		fault  cloud.Fault
 		code   string
 	}{
-		"a proxy's 502":                {502, "<html>bad gateway</html>", cloud.FaultUnavailable, "UnknownError"},
-		"a 429 of unknown code":        {429, refusal("Odd", "m"), cloud.FaultThrottled, "Odd"},
-		"a 418 of unknown code":        {418, refusal("Odd", "m"), cloud.FaultInvalid, "Odd"},
-		"a 403 cut short":              {403, "<ErrorResponse><Error><Co", cloud.FaultUnavailable, aws.CodeBadAnswer},
-		"a success that is no XML":     {200, "hello", cloud.FaultUnavailable, aws.CodeBadAnswer},
+		"a proxy's 502":            {502, "<html>bad gateway</html>", cloud.FaultUnavailable, "UnknownError"},
+		"a 429 of unknown code":    {429, refusal("Odd", "m"), cloud.FaultThrottled, "Odd"},
+		"a 418 of unknown code":    {418, refusal("Odd", "m"), cloud.FaultInvalid, "Odd"},
+		"a 403 cut short":          {403, "<ErrorResponse><Error><Co", cloud.FaultUnavailable, aws.CodeBadAnswer},
+		"a success that is no XML": {200, "hello", cloud.FaultUnavailable, aws.CodeBadAnswer},
+		"a success that holds half": {200, "<AssumeRoleResponse><AssumeRoleResult><AssumedRoleUser/><Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>s</SecretAccessKey>" +
+			"<Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>", cloud.FaultUnavailable, aws.CodeBadAnswer},
 		"a success that holds nothing": {200, "<AssumeRoleResponse><AssumeRoleResult></AssumeRoleResult></AssumeRoleResponse>", cloud.FaultUnavailable, aws.CodeBadAnswer},
 		"a redirect":                   {307, "", cloud.FaultUnavailable, "UnknownError"},
 	} {
