@@ -22,18 +22,21 @@ const (
 )
 
 // nobodyDecides looks whether anybody reads the commands, in the named group or in any other: the deciders' settings may
-// name theirs otherwise.
+// name theirs otherwise. A new Kafka has no coordinator of groups before one is asked for; it comes within seconds.
 func nobodyDecides(ctx context.Context, admin *kadm.Client, t events.Topics, group string) error {
 	settled := time.NewTimer(settleWithin)
 	defer settled.Stop()
 	for {
 		moving, err := readers(ctx, admin, t, group)
-		if err != nil || moving == "" {
+		if err == nil && moving == "" || err != nil && !kerr.IsRetriable(err) {
 			return err
 		}
 		select {
 		case <-time.After(lookEvery):
 		case <-settled.C:
+			if err != nil {
+				return err
+			}
 			return fmt.Errorf("%w: group %s rebalances, so nobody can tell whether it reads %s; try again", ErrDeciders, moving, t.Commands())
 		case <-ctx.Done():
 			return ctx.Err()
