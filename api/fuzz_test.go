@@ -93,6 +93,7 @@ func FuzzAnyRequest(f *testing.F) {
 		f.Add(uint8(n), "rb-0", "page_token=Mi5Sb2xlQmluZGluZyByYi0w&crn_pattern=crn%3A%2F%2Frolebridge%2Forganization%3Dorg-a%2Fenvironment%3De%2Fprovider-integration%3D*", "", "", "-1", `{"display_name":"n"}`)
 		f.Add(uint8(n), "%2e%2e%2f", "for=s3-sink&bucket=b&after=9999999999999999999&force=1", "Bearer a.b.c", "", "x", "[")
 		f.Add(uint8(n), "\x00", "wait=1e9&role=%ff;&page_size=101", "Basic !", "\x7f", "99999999999999999999", `{"overlap_seconds":1e400}`)
+		f.Add(uint8(n), made.ID, "wait=0s", "", "", "", `{"kind":"trust","policy":"{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\"}]}"}`)
 	}
 	f.Fuzz(func(t *testing.T, n uint8, id, query, authorization, key, last, body string) {
 		op := operations[int(n)%len(operations)]

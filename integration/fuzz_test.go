@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
@@ -26,6 +27,52 @@ func FuzzACustomersIdentity(f *testing.F) {
 		arn, ok := integration.ParseRoleARN(text)
 		if whole := "arn:" + arn.Partition + ":iam::" + arn.Account + ":role" + arn.Path + arn.Name; ok && whole != text {
 			t.Fatalf("%q reads as %+v, which is %q", text, arn, whole)
+		}
+	})
+}
+
+// FuzzAWorkload: a workload identity is refused with a code at its place, or bound as it was given: one line of text, within its
+// bounds, of an issuer that can be asked over https alone.
+func FuzzAWorkload(f *testing.F) {
+	for _, w := range []integration.Workload{
+		{},
+		github, spire,
+		{OIDC: github.OIDC, SPIFFE: spire.SPIFFE},
+		{SPIFFE: "spiffe://a/../b"},
+		{SPIFFE: "spiffe://a"},
+		{SPIFFE: "SPIFFE://a/b"},
+		{SPIFFE: "spiffe://a/b?c"},
+		{OIDC: integration.OIDC{Issuer: "https://u:p@h", Audience: "a", Subject: "s"}},
+		{OIDC: integration.OIDC{Issuer: "https://h/%zz", Audience: "a", Subject: "s"}},
+		{OIDC: integration.OIDC{Issuer: "https://h:1:2", Audience: " a", Subject: "\x00"}},
+		{OIDC: integration.OIDC{Issuer: "https://[::1", Audience: strings.Repeat("a", 257), Subject: "s"}},
+	} {
+		f.Add(w.OIDC.Issuer, w.OIDC.Audience, w.OIDC.Subject, w.SPIFFE)
+	}
+	w := newWorld(f)
+	id := w.create(roleA)
+	f.Fuzz(func(t *testing.T, issuer, audience, subject, spiffe string) {
+		given := integration.Workload{OIDC: integration.OIDC{Issuer: issuer, Audience: audience, Subject: subject}, SPIFFE: spiffe}
+		events, err := integration.Decide(w.state, integration.Command{
+			Source: "test", ID: "fuzz", Organization: org, Actor: admin, Digest: "d",
+			Ask: integration.Bind{Integration: id, Connector: "lcc-1", Terms: integration.Terms{Workloads: []integration.Workload{given}}},
+		}, w.inputs())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if refused, ok := events[0].Fact.(integration.Refused); ok {
+			if refused.Code != integration.CodeInvalid || !strings.HasPrefix(refused.Field, "/workloads/0") || len(refused.Message) > 1000 {
+				t.Fatalf("%+v: %+v", given, refused)
+			}
+			return
+		}
+		for _, text := range []string{issuer, audience, subject, spiffe} {
+			if len(text) > 2048 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+				t.Fatalf("%+v was bound", given)
+			}
+		}
+		if u, err := url.Parse(issuer + spiffe); err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Host == "" || u.Scheme != "https" && u.Scheme != "spiffe" {
+			t.Fatalf("%+v was bound: %v", given, err)
 		}
 	})
 }

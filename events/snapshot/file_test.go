@@ -112,95 +112,98 @@ func TestWhatNoDecisionCouldHaveMadeIsRefused(t *testing.T) {
 		change(&k)
 		c.user.Keys = map[integration.KeyID]integration.APIKey{id: k}
 	}
-	for want, change := range map[string]func(*contents){
+	for _, row := range []struct {
+		want   string
+		change func(*contents)
+	}{
 		// the organization
-		`line 2: "organization/org%1B%5B2J": invalid_configuration: /id`:          func(c *contents) { c.organization.ID = "org\x1b[2J" },
-		`line 2: "organization/org-1": invalid_configuration: /version`:           func(c *contents) { c.organization.Version = 0 },
-		`line 2: "organization/org-1": invalid_configuration: /integration_quota`: func(c *contents) { c.organization.Quota = -1 },
-		`invalid_configuration: /integration_quota: want 0 to 100000`:             func(c *contents) { c.organization.Quota = integration.MaxQuota + 1 },
-		`invalid_configuration: /role_bindings: name no OrganizationAdmin`:        func(c *contents) { c.organization.RoleBindings = nil },
-		`invalid_configuration: /role_bindings/1: is there twice`:                 func(c *contents) { c.organization.RoleBindings = slices.Repeat(c.organization.RoleBindings, 2) },
-		`invalid_configuration: /role_bindings/0/principal: the platform's own`:   func(c *contents) { c.organization.RoleBindings[0].Principal = "platform:x" },
-		`invalid_configuration: /role_bindings: has 1001 role bindings`:           func(c *contents) { c.organization.RoleBindings = slices.Repeat(c.organization.RoleBindings, 1001) },
-		`invalid_configuration: /first_key/key`:                                   func(c *contents) { c.organization.FirstKey = &integration.FirstKey{Account: "u-1", Key: "x"} },
-		`line 5: "integration/org-1/cspi-X": invalid_configuration: /id`:          func(c *contents) { c.one.ID = "cspi-X" },
-		`/environment: want 1 to 64 letters`:                                      func(c *contents) { c.one.Environment = "env\r\n" },
-		`/display_name: want 1 to 60 characters that can`:                         func(c *contents) { c.one.Name = "or\x1b[31mders" },
-		`/display_name: want 1 to 60 characters`:                                  func(c *contents) { c.one.Name = strings.Repeat("é", 61) },
-		`/config/customer_iam_role_arn`:                                           func(c *contents) { c.one.Config.Customer = "arn:aws:iam::222222222222:role/*" },
-		`/config/customer_azure_tenant_id: want it in lower case`: func(c *contents) {
+		{`line 2: "organization/org%1B%5B2J": invalid_configuration: /id`, func(c *contents) { c.organization.ID = "org\x1b[2J" }},
+		{`line 2: "organization/org-1": invalid_configuration: /version`, func(c *contents) { c.organization.Version = 0 }},
+		{`line 2: "organization/org-1": invalid_configuration: /integration_quota`, func(c *contents) { c.organization.Quota = -1 }},
+		{`invalid_configuration: /integration_quota: want 0 to 100000`, func(c *contents) { c.organization.Quota = integration.MaxQuota + 1 }},
+		{`invalid_configuration: /role_bindings: name no OrganizationAdmin`, func(c *contents) { c.organization.RoleBindings = nil }},
+		{`invalid_configuration: /role_bindings/1: is there twice`, func(c *contents) { c.organization.RoleBindings = slices.Repeat(c.organization.RoleBindings, 2) }},
+		{`invalid_configuration: /role_bindings/0/principal: the platform's own`, func(c *contents) { c.organization.RoleBindings[0].Principal = "platform:x" }},
+		{`invalid_configuration: /role_bindings: has 1001 role bindings`, func(c *contents) { c.organization.RoleBindings = slices.Repeat(c.organization.RoleBindings, 1001) }},
+		{`invalid_configuration: /first_key/key`, func(c *contents) { c.organization.FirstKey = &integration.FirstKey{Account: "u-1", Key: "x"} }},
+		{`line 5: "integration/org-1/cspi-X": invalid_configuration: /id`, func(c *contents) { c.one.ID = "cspi-X" }},
+		{`/environment: want 1 to 64 letters`, func(c *contents) { c.one.Environment = "env\r\n" }},
+		{`/display_name: want 1 to 60 characters that can`, func(c *contents) { c.one.Name = "or\x1b[31mders" }},
+		{`/display_name: want 1 to 60 characters`, func(c *contents) { c.one.Name = strings.Repeat("é", 61) }},
+		{`/config/customer_iam_role_arn`, func(c *contents) { c.one.Config.Customer = "arn:aws:iam::222222222222:role/*" }},
+		{`/config/customer_azure_tenant_id: want it in lower case`, func(c *contents) {
 			c.other.Config = integration.Config{Kind: integration.KindAzure, Customer: "0F8FAD5B-D9CB-469F-A165-70867728950E"}
-		},
-		`/external_id: want 2 to 1224`:                                            func(c *contents) { c.one.ExternalID = "*" },
-		`line 5: "integration/org-1/cspi-00001": invalid_configuration: /version`: func(c *contents) { c.one.Version = -9 },
-		`/version: want 1 to 9007199254740991`:                                    func(c *contents) { c.one.Version = 1 << 53 },
-		`/epoch: want 0 to 9007199254740991`:                                      func(c *contents) { c.one.Epoch = -1 },
-		`/epoch: 9007199254740991: want at most 9007199253692415`:                 func(c *contents) { c.one.Epoch = integration.MaxCount },
-		`/mapping/attempt`:                                                        func(c *contents) { c.one.Mapping.Attempt = -1 },
-		`/mapping/tries`:                                                          func(c *contents) { c.one.Mapping.Tries = -1 },
-		`/mapping/platform: want 0 to 2048 characters`:                            func(c *contents) { c.one.Mapping.Platform = "arn:aws:iam::1:role/\x00" },
-		`/trust/attempt`:                                                          func(c *contents) { c.one.Trust.Attempt = -1 },
-		`/trust/tries`:                                                            func(c *contents) { c.one.Trust.Tries = -1 },
-		`/trust/doubts: want 0 to 2`:                                              func(c *contents) { c.one.Trust.Doubts = 3 },
-		`/trust/history: has 11 changes`: func(c *contents) {
+		}},
+		{`/external_id: want 2 to 1224`, func(c *contents) { c.one.ExternalID = "*" }},
+		{`line 5: "integration/org-1/cspi-00001": invalid_configuration: /version`, func(c *contents) { c.one.Version = -9 }},
+		{`/version: want 1 to 9007199254740991`, func(c *contents) { c.one.Version = 1 << 53 }},
+		{`/epoch: want 0 to 9007199254740991`, func(c *contents) { c.one.Epoch = -1 }},
+		{`/epoch: 9007199254740991: want at most 9007199253692415`, func(c *contents) { c.one.Epoch = integration.MaxCount }},
+		{`/mapping/attempt`, func(c *contents) { c.one.Mapping.Attempt = -1 }},
+		{`/mapping/tries`, func(c *contents) { c.one.Mapping.Tries = -1 }},
+		{`/mapping/platform: want 0 to 2048 characters`, func(c *contents) { c.one.Mapping.Platform = "arn:aws:iam::1:role/\x00" }},
+		{`/trust/attempt`, func(c *contents) { c.one.Trust.Attempt = -1 }},
+		{`/trust/tries`, func(c *contents) { c.one.Trust.Tries = -1 }},
+		{`/trust/doubts: want 0 to 2`, func(c *contents) { c.one.Trust.Doubts = 3 }},
+		{`/trust/history: has 11 changes`, func(c *contents) {
 			c.one.Trust.History = slices.Repeat([]integration.Change{{At: noon, From: "valid", To: "denied"}}, 11)
-		},
-		`/rotation: only of a customer's role`: func(c *contents) {
+		}},
+		{`/rotation: only of a customer's role`, func(c *contents) {
 			c.other.Rotation, c.other.Config = c.one.Rotation, integration.Config{Kind: integration.KindGCP}
-		},
-		`/rotation/other_external_id: is the current one`:               func(c *contents) { c.one.Rotation.Other = c.one.ExternalID },
-		`/rotation/other_external_id: want 2 to 1224`:                   func(c *contents) { c.one.Rotation.Other = "" },
-		`/rotation/started_by`:                                          func(c *contents) { c.one.Rotation.StartedBy = "" },
-		`/connectors: nothing is bound to a draft`:                      func(c *contents) { c.one.Config.Customer, c.one.Rotation = "", nil },
-		`/connectors: nothing is bound to a draft, or to what is being`: func(c *contents) { c.one.Mapping.Status, c.one.Rotation = integration.MappingRemoving, nil },
-		`/connectors: want 1 to 64 letters`: func(c *contents) {
+		}},
+		{`/rotation/other_external_id: is the current one`, func(c *contents) { c.one.Rotation.Other = c.one.ExternalID }},
+		{`/rotation/other_external_id: want 2 to 1224`, func(c *contents) { c.one.Rotation.Other = "" }},
+		{`/rotation/started_by`, func(c *contents) { c.one.Rotation.StartedBy = "" }},
+		{`/connectors: nothing is bound to a draft`, func(c *contents) { c.one.Config.Customer, c.one.Rotation = "", nil }},
+		{`/connectors: nothing is bound to a draft, or to what is being`, func(c *contents) { c.one.Mapping.Status, c.one.Rotation = integration.MappingRemoving, nil }},
+		{`/connectors: want 1 to 64 letters`, func(c *contents) {
 			c.one.Connectors = map[integration.ConnectorID]integration.Binding{"l/c": {BoundBy: "u-1"}}
-		},
-		`/connectors/lcc-1/bound_by`: func(c *contents) { binding(c, func(b *integration.Binding) { b.BoundBy = "\n" }) },
-		`/connectors/lcc-1/tokens/0/sha256: want the SHA-256`: func(c *contents) {
+		}},
+		{`/connectors/lcc-1/bound_by`, func(c *contents) { binding(c, func(b *integration.Binding) { b.BoundBy = "\n" }) }},
+		{`/connectors/lcc-1/tokens/0/sha256: want the SHA-256`, func(c *contents) {
 			binding(c, func(b *integration.Binding) { b.Tokens[0].Hash = integration.TokenHash("") })
-		},
-		`/connectors/lcc-1/tokens/0/proof`:                  func(c *contents) { binding(c, func(b *integration.Binding) { b.Tokens[0].Proof = "x" }) },
-		`/connectors/lcc-1/tokens/1: is there twice`:        func(c *contents) { binding(c, func(b *integration.Binding) { b.Tokens = slices.Repeat(b.Tokens, 2) }) },
-		`/connectors/lcc-1/tokens: maxItems: got 4, want 3`: func(c *contents) { binding(c, func(b *integration.Binding) { b.Tokens = slices.Repeat(b.Tokens, 4) }) },
-		`/connectors/lcc-1/workloads: has 6 workloads`: func(c *contents) {
+		}},
+		{`/connectors/lcc-1/tokens/0/proof`, func(c *contents) { binding(c, func(b *integration.Binding) { b.Tokens[0].Proof = "x" }) }},
+		{`/connectors/lcc-1/tokens/1: is there twice`, func(c *contents) { binding(c, func(b *integration.Binding) { b.Tokens = slices.Repeat(b.Tokens, 2) }) }},
+		{`/connectors/lcc-1/tokens: maxItems: got 4, want 3`, func(c *contents) { binding(c, func(b *integration.Binding) { b.Tokens = slices.Repeat(b.Tokens, 4) }) }},
+		{`/connectors/lcc-1/workloads: has 6 workloads`, func(c *contents) {
 			binding(c, func(b *integration.Binding) { b.Workloads = slices.Repeat(b.Workloads, 6) })
-		},
-		`/connectors/lcc-1/workloads/0/spiffe_id`: func(c *contents) {
+		}},
+		{`/connectors/lcc-1/workloads/0/spiffe_id`, func(c *contents) {
 			binding(c, func(b *integration.Binding) { b.Workloads = []integration.Workload{{SPIFFE: "spiffe://A/b"}} })
-		},
-		`/connectors/lcc-1/resources: has 21 resources`: func(c *contents) {
+		}},
+		{`/connectors/lcc-1/resources: has 21 resources`, func(c *contents) {
 			binding(c, func(b *integration.Binding) {
 				b.Resources = slices.Repeat([]integration.Resource{{S3: integration.S3Objects{Bucket: "bucket", Access: "read"}}}, 21)
 			})
-		},
+		}},
 		// the accounts
-		`line 3: "account/org-1/platform:x": invalid_configuration: /id`: func(c *contents) { c.user.ID = "platform:x" },
-		`line 3: "account/org-1/u-1": invalid_configuration: /version`:   func(c *contents) { c.user.Version = 0 },
-		`/description: want 0 to 500 characters`:                         func(c *contents) { c.user.Description = "a\r\nb" },
-		`/identities/0/issuer`:                                           func(c *contents) { c.user.Identities[0].Issuer = "http://issuer" },
-		`/keys: want a key's id`:                                         func(c *contents) { key(c, "x", func(*integration.APIKey) {}) },
-		`/keys/ABCDEFGHIJKLMNOP/proof`:                                   func(c *contents) { key(c, "ABCDEFGHIJKLMNOP", func(k *integration.APIKey) { k.Proof = "" }) },
-		`/keys/ABCDEFGHIJKLMNOP/created_by`:                              func(c *contents) { key(c, "ABCDEFGHIJKLMNOP", func(k *integration.APIKey) { k.CreatedBy = "" }) },
-		`/keys: has 11 keys`: func(c *contents) {
+		{`line 3: "account/org-1/platform:x": invalid_configuration: /id`, func(c *contents) { c.user.ID = "platform:x" }},
+		{`line 3: "account/org-1/u-1": invalid_configuration: /version`, func(c *contents) { c.user.Version = 0 }},
+		{`/description: want 0 to 500 characters`, func(c *contents) { c.user.Description = "a\r\nb" }},
+		{`/identities/0/issuer`, func(c *contents) { c.user.Identities[0].Issuer = "http://issuer" }},
+		{`/keys: want a key's id`, func(c *contents) { key(c, "x", func(*integration.APIKey) {}) }},
+		{`/keys/ABCDEFGHIJKLMNOP/proof`, func(c *contents) { key(c, "ABCDEFGHIJKLMNOP", func(k *integration.APIKey) { k.Proof = "" }) }},
+		{`/keys/ABCDEFGHIJKLMNOP/created_by`, func(c *contents) { key(c, "ABCDEFGHIJKLMNOP", func(k *integration.APIKey) { k.CreatedBy = "" }) }},
+		{`/keys: has 11 keys`, func(c *contents) {
 			for n := range 10 {
 				c.user.Keys[integration.KeyID(fmt.Sprintf("ABCDEFGHIJKLMN%02d", n))] = c.user.Keys["ABCDEFGHIJKLMNOP"]
 			}
-		},
+		}},
 		// one beside the other
-		`line 6: "integration/org-1/cspi-00002": external ID 6f8f5771-5090-4a26-b245-3988d9a1501b is that of "integration/org-1/cspi-00001" too`:             func(c *contents) { c.other.ExternalID = c.one.ExternalID },
-		`external ID 0b1c2d3e-0000-4a26-b245-3988d9a1501b is that of`:                                                                                        func(c *contents) { c.other.ExternalID = c.one.Rotation.Other },
-		`line 6: "integration/org-1/cspi-00002": invalid_configuration: /config/customer_iam_role_arn: is mapped in this environment already, by cspi-00001`: func(c *contents) { c.other.Config = c.one.Config },
-		`/connectors/lcc-1/tokens/0/sha256: is a token of cspi-00001 already`:                                                                                func(c *contents) { c.other.Connectors = c.one.Connectors },
-		`line 4: "account/org-1/sa-1": invalid_configuration: /identities/0: proves account u-1 already`:                                                     func(c *contents) { c.robot.Identities = c.user.Identities },
-		`line 4: "account/org-1/sa-1": invalid_configuration: /keys/ABCDEFGHIJKLMNOP: is a key of account u-1 already`:                                       func(c *contents) { c.robot.Keys = maps.Clone(c.user.Keys) },
+		{`line 6: "integration/org-1/cspi-00002": external ID 6f8f5771-5090-4a26-b245-3988d9a1501b is that of "integration/org-1/cspi-00001" too`, func(c *contents) { c.other.ExternalID = c.one.ExternalID }},
+		{`external ID 0b1c2d3e-0000-4a26-b245-3988d9a1501b is that of`, func(c *contents) { c.other.ExternalID = c.one.Rotation.Other }},
+		{`line 6: "integration/org-1/cspi-00002": invalid_configuration: /config/customer_iam_role_arn: is mapped in this environment already, by cspi-00001`, func(c *contents) { c.other.Config = c.one.Config }},
+		{`/connectors/lcc-1/tokens/0/sha256: is a token of cspi-00001 already`, func(c *contents) { c.other.Connectors = c.one.Connectors }},
+		{`line 4: "account/org-1/sa-1": invalid_configuration: /identities/0: proves account u-1 already`, func(c *contents) { c.robot.Identities = c.user.Identities }},
+		{`line 4: "account/org-1/sa-1": invalid_configuration: /keys/ABCDEFGHIJKLMNOP: is a key of account u-1 already`, func(c *contents) { c.robot.Keys = maps.Clone(c.user.Keys) }},
 		// receipts
-		`line 7: "receipt/%1B%5B2J/%2Fs/1": invalid_configuration: /version`: func(c *contents) { c.receipt.Version = -1 },
+		{`line 7: "receipt/%1B%5B2J/%2Fs/1": invalid_configuration: /version`, func(c *contents) { c.receipt.Version = -1 }},
 	} {
 		c := sample()
-		change(c)
-		if _, err := snapshot.Read(bytes.NewReader(c.text(t))); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %s", err, want)
+		row.change(c)
+		if _, err := snapshot.Read(bytes.NewReader(c.text(t))); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("got %v, want %s", err, row.want)
 		}
 	}
 }

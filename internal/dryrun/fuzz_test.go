@@ -3,9 +3,11 @@ package dryrun_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +45,32 @@ func FuzzAnyClaim(f *testing.F) {
 		}
 		if proved != (got.Code == http.StatusOK) || proved && authorization != "Bearer the-token" {
 			t.Fatalf("%q with %q: %d, proved: %t", body, authorization, got.Code, proved)
+		}
+	})
+}
+
+// FuzzAnAnswer: whatever answers at the trust worker's address, the client returns a report that has checks, or a refusal that
+// tells when to come back, or an error that is nobody's fault but the set-up's.
+func FuzzAnAnswer(f *testing.F) {
+	text, err := json.Marshal(report)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{string(text), "", "{}", "[]", "null", `{"checks":[]}`, `{"checks":null}`, `{"code":"unavailable","message":"m"}`, `{"code":"denied","message":"m"}`, `{"code":1}`, strings.Repeat("[", 9999)} {
+		for _, status := range []int{200, 204, 302, 401, 429, 503} {
+			f.Add(status, []byte(seed))
+		}
+	}
+	f.Fuzz(func(t *testing.T, status int, text []byte) {
+		got, err := dryrun.ReadAnswer(status, text)
+		refusal, refused := errors.AsType[*integration.Refusal](err)
+		switch {
+		case err == nil && (status != http.StatusOK || len(got.Checks) == 0):
+			t.Fatalf("%d %q is a report: %+v", status, text, got)
+		case err != nil && len(got.Checks) > 0:
+			t.Fatalf("%d %q: a report beside the error %v", status, text, err)
+		case refused && (status == http.StatusOK || !slices.Contains([]integration.Code{integration.CodeThrottled, integration.CodeTimeout, integration.CodeUnavailable}, refusal.Code)):
+			t.Fatalf("%d %q: got %v", status, text, err)
 		}
 	})
 }

@@ -92,6 +92,12 @@ func FuzzAToken(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if of, who, ok := identity.Holder(token); ok {
+			var c jwt.Claims
+			if err := json.Unmarshal([]byte(said), &c); err != nil || of == "" || who == "" || of != c.Issuer || who != c.Subject {
+				t.Fatalf("%q is said to be of %q at %q", said, who, of)
+			}
+		}
 		switch err := prove(t.Context(), v, acme, token, wanted(issuer)); {
 		case err != nil && !errors.Is(err, identity.ErrRefused):
 			t.Fatalf("%q: got %v, want a refusal", said, err)

@@ -189,3 +189,40 @@ func FuzzAnARN(f *testing.F) {
 		}
 	})
 }
+
+// FuzzALine: what is no JSON object is no question; a question has one answer, which can be written; and only a policy that is
+// valid by itself allows.
+func FuzzALine(f *testing.F) {
+	seeds(f, func(text []byte) {
+		line, err := json.Marshal(map[string]any{
+			"trustPolicy": string(text), "principalArn": platformRole, "externalId": externalID, "tags": map[string]string{"k": "v"}, "context": map[string]any{"aws:SourceIp": []any{"192.0.2.1", 5, true}},
+		})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(line)
+	})
+	final, err := policy.FinalTrust(platformRole, externalID)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(`{"trustPolicy":` + string(final.JSON()) + `,"principalArn":"` + platformRole + `","externalId":"` + externalID + `"}`))
+	for _, text := range []string{"", "null", "[]", `{"principalArn":"x"}`, `{"externalId":"a","externalId":"b"}`, `{"tags":{"K":"a","k":"b"}}`, `{"context":{"a":{}}}`, `{"trustPolicy":"\ud800"}`, "{} {}", "{\"a\":\"\xff\"}"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		got := policy.EvaluateLine(line)
+		if text, err := json.Marshal(got); err != nil || got.Findings == nil || len(text) > 64<<10+20*len(line) {
+			t.Fatalf("%q: the answer %+v has %d bytes: %v", line, got, len(text), err)
+		}
+		var said map[string]json.RawMessage
+		switch object := json.Unmarshal(line, &said) == nil && said != nil; {
+		case !object && got.Decision != policy.Invalid:
+			t.Fatalf("%q is no question, and the answer is %s", line, got.Decision)
+		case got.Decision == policy.Invalid && len(got.Findings) == 0:
+			t.Fatalf("%q is invalid without a finding", line)
+		case got.Decision == policy.Allowed && got.Statement == nil:
+			t.Fatalf("%q is allowed by no statement", line)
+		}
+	})
+}

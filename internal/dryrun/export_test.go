@@ -1,0 +1,4 @@
+package dryrun
+
+// ReadAnswer is for the fuzzer.
+var ReadAnswer = read
