@@ -180,7 +180,13 @@ func newContextCreate(s streams) *cobra.Command {
 				}
 				b.Put(made)
 				b.Current = cmp.Or(b.Current, made.Name)
-				return func() error { return s.showContext(out, made, b.Current) }, nil
+				return func() error {
+					err := s.showContext(out, made, b.Current)
+					if err == nil && out == human && b.Current != made.Name {
+						fmt.Fprintf(s.err, "\nThe context %q stays the current one. To use the new one from now on:\n\n  $ rolebridge context use %s\n", b.Current, made.Name)
+					}
+					return err
+				}, nil
 			})
 		},
 	}

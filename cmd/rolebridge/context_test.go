@@ -92,7 +92,11 @@ func TestContextsAreListedUsedChangedAndDeleted(t *testing.T) {
 	}
 	c.env[envURL], c.env[envKey], c.env[envSecret], c.env[envEnvironment] = "https://one.example.com", "KEY1", "hush-hush", "env-1"
 	all := []result{c.want(t, 0, "context", "create", "one")}
-	all = append(all, c.want(t, 0, "context", "create", "two", "--url", "https://two.example.com"))
+	second := c.want(t, 0, "context", "create", "two", "--url", "https://two.example.com")
+	if all[0].err != "" || !strings.Contains(second.err, `"one" stays the current one`) || !strings.Contains(second.err, "rolebridge context use two") {
+		t.Errorf("got %q and %q, want what to do for the second to be used", all[0].err, second.err)
+	}
+	all = append(all, second)
 	listed := c.want(t, 0, "context", "list")
 	golden(t, "contexts", listed.out)
 	golden(t, "contexts-yaml", c.want(t, 0, "context", "list", "-o", "yaml").out)

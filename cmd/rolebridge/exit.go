@@ -189,6 +189,9 @@ func advice(c *cobra.Command, err error, answer *client.Error, s streams) string
 		}
 		return answer.Resolution()
 	}
+	if r, ok := errors.AsType[*integration.Refusal](err); ok && r.Code == integration.CodeUnproved && c.Flags().Lookup("signing-key") != nil {
+		return "The command is one of " + string(platformActor) + ". Set --signing-key to a key that is registered for it; see rolebridge signing-key --help."
+	}
 	if errors.Is(err, errKafka) {
 		return "Is Kafka running there, and are the brokers right? They are those of --brokers, " + envBrokers + " or kafka.brokers of the settings."
 	}

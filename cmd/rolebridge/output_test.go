@@ -19,7 +19,7 @@ import (
 	"github.com/rolebridge/rolebridge/creds"
 )
 
-// itsOwn are the verbs without --output, and why.
+// itsOwn are the verbs without --output, and why. Cobra's own, help and completion, print texts and scripts.
 var itsOwn = map[string]string{
 	"rolebridge serve":            "prints nothing but logs",
 	"rolebridge healthcheck":      "prints nothing: its exit code is the result",

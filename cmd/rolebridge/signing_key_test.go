@@ -35,7 +35,7 @@ func TestAKeyIsMadeRegisteredAndSignsWhatIsRequiredToBeSigned(t *testing.T) {
 	p.decide(t, func(c *lifecycle.Config) {
 		c.Proof = signature.Policy{Required: true, Signers: func() *signature.Signers { return signers }}
 	})
-	if got := p.want(t, 8, "organization", "create", "org-1", "--admin", "u-admin"); !strings.Contains(got.err, "has no signature") {
+	if got := p.want(t, 8, "organization", "create", "org-1", "--admin", "u-admin"); !strings.Contains(got.err, "has no signature") || !strings.Contains(got.err, "one of platform:cli. Set --signing-key") {
 		t.Errorf("unsigned: %s", got.err)
 	}
 	if got := p.want(t, 0, "organization", "create", "org-1", "--admin", "u-admin", "--signing-key", file); got.out != "org-1: organization.created, version 1\n" {

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
+	"github.com/rolebridge/rolebridge/internal/polltest"
 	"github.com/rolebridge/rolebridge/internal/testenv"
 )
 
@@ -20,7 +21,7 @@ func TestWhatWaitsIsRecordsAndNotTheMarkersOfTransactions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, brokers(t))
 			s.p.Roles = []app.Role{app.Mapping}
-			s.p.Mapping.Group += "-of-nobody"
+			s.p.Mapping.Group = s.p.Topics.Prefix + "nobody"
 			topic := s.p.Topics.Names().Events()
 			cl, err := kgo.NewClient(append(slices.Clone(s.kafka), kgo.TransactionalID(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 			s.must(err)
@@ -33,6 +34,15 @@ func TestWhatWaitsIsRecordsAndNotTheMarkersOfTransactions(t *testing.T) {
 				}
 				s.must(cl.EndTransaction(t.Context(), how))
 			}
+			lag := func() string {
+				for _, f := range s.examine() {
+					if f.Part == "lag" {
+						return f.Found
+					}
+				}
+				return ""
+			}
+			polltest.Until(t, "the broker tells of all topics", func() bool { return lag() != "topics are missing" })
 			said := func(committed int64) string {
 				t.Helper()
 				var at kadm.Offsets
@@ -42,12 +52,7 @@ func TestWhatWaitsIsRecordsAndNotTheMarkersOfTransactions(t *testing.T) {
 				answers, err := s.admin.CommitOffsets(t.Context(), s.p.Mapping.Group, at)
 				s.must(err)
 				s.must(answers.Error())
-				for _, f := range s.examine() {
-					if f.Part == "lag" {
-						return f.Found
-					}
-				}
-				return ""
+				return lag()
 			}
 			write(kgo.TryCommit, 0, 1) // a record at 0, a marker at 1
 			write(kgo.TryAbort, 0)     // on one partition, a record at 2 that nobody will read
