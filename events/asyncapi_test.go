@@ -276,7 +276,7 @@ func TestEveryRecordIsAsAsyncAPISays(t *testing.T) {
 	for _, n := range notes {
 		r, err := c.AuditRecord(events.SourceBroker, events.Audit{Organization: "org-1", Integration: "cspi-00001", Time: noon, Note: n})
 		check(n.Type(), r, err)
-		r, err = c.AuditRecord(events.SourceBroker+"/b-1", events.Audit{Time: noon, Note: n})
+		r, err = c.AuditRecord(events.SourceAPI+"/b-1", events.Audit{Time: noon, Note: n})
 		check(n.Type(), r, err)
 	}
 }

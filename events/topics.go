@@ -40,7 +40,7 @@ func (t Topics) State() string { return t.Prefix + "state" }
 // DeadLetters is where records go that could not be read.
 func (t Topics) DeadLetters() string { return t.Prefix + "dlq" }
 
-// Audit is where brokers say who asked for which credential, and the answer.
+// Audit is where brokers and the api say who asked for which credential or change, and the answer.
 func (t Topics) Audit() string { return t.Prefix + "audit" }
 
 // Group is the consumer group of the workers of that name, unless it is set: no two installations on one Kafka share it. With
