@@ -167,6 +167,7 @@ func TestEachFaultIsFoundWithWhatToDo(t *testing.T) {
 			s.must(err)
 		}, "topics", doctor.Warning, "events: retention.ms is 1000", "kafka-configs"},
 		{"no decider runs", func(s *site) { s.p.Lifecycle.Group = "none" }, "lag", doctor.Failure, "no lifecycle runs", "serve --roles lifecycle"},
+		{"deciders run in another group, too", func(s *site) { s.join("former", s.p.Topics.Names().Commands()) }, "lag", doctor.Warning, "group former reads", "one lifecycle.group"},
 		{"nothing is signed", func(s *site) { s.p.Commands.SigningKeyFile = ""; s.p.Lifecycle.SignersFile = "" }, "signatures", doctor.Skipped, "not signed", ""},
 		{"nothing is signed and it must be", func(s *site) { s.p.Commands.SigningKeyFile = ""; s.p.Lifecycle.RequireSigned = true }, "signatures", doctor.Failure, "the api signs nothing", "commands.signing_key_file"},
 		{"the signing key is lost", func(s *site) { s.must(os.Remove(s.p.Commands.SigningKeyFile)) }, "signatures", doctor.Failure, "key.pem", "signing-key create"},
@@ -320,7 +321,8 @@ func (s *site) sweepsAsWorker(brokers []string, operator kgo.Opt) {
 	s.must(err)
 	defer worker.Close()
 	for _, options := range [][]kgo.Opt{dlq.Options(topics), snapshot.Options(topics, time.Minute)} {
-		cl, err := kgo.NewClient(append(options, kgo.SeedBrokers(brokers...), operator)...)
+		// Open for longer than the wait below: Kafka must not end it for us.
+		cl, err := kgo.NewClient(append(options, kgo.TransactionTimeout(10*time.Minute), kgo.SeedBrokers(brokers...), operator)...)
 		s.must(err)
 		s.must(cl.BeginTransaction())
 		for topic := range where {

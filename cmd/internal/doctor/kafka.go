@@ -146,6 +146,34 @@ func (k *kafkaPart) behind(ctx context.Context) ([]Finding, error) {
 	if len(found) == 0 {
 		return one(skipped("the roles read no topic in a group"))
 	}
+	if slices.Contains(k.patient.Roles, app.Lifecycle) {
+		others, err := k.otherDeciders(ctx, groups[app.Lifecycle])
+		return append(found, others...), err
+	}
+	return found, nil
+}
+
+// otherDeciders are groups beside the deciders' own that read the commands, as after a change of lifecycle.group that some have
+// not heard of. A group that we may not see is not found.
+func (k *kafkaPart) otherDeciders(ctx context.Context, own string) (found []Finding, err error) {
+	all, err := k.admin.ListGroups(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list groups: %w", err)
+	}
+	names := slices.DeleteFunc(all.Groups(), func(name string) bool { return name == own })
+	if len(names) == 0 {
+		return nil, nil // else all would be described
+	}
+	described, err := k.admin.DescribeGroups(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("describe groups: %w", err)
+	}
+	for _, g := range described.Sorted() {
+		if _, reads := g.AssignedPartitions()[k.topics.Commands()]; reads {
+			found = append(found, warning(fmt.Sprintf("group %s reads %s beside group %s: deciders of two groups decide everything twice", g.Group, k.topics.Commands(), own),
+				"If its members are deciders, stop them, and give all of them one lifecycle.group (docs/OPERATIONS.md, Groups)."))
+		}
+	}
 	return found, nil
 }
 
