@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -366,5 +367,66 @@ func (h *hook) OnProduceRecordBuffered(*kgo.Record) {
 	if !h.once {
 		h.once = true
 		h.f()
+	}
+}
+
+func TestTwentyThousandIntegrationsMoveWhole(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t, newRealPlane(t))
+	var records []*kgo.Record
+	add := func(r *kgo.Record, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, r)
+	}
+	made := time.Now().UTC().Truncate(time.Millisecond)
+	const organizations, each = 20, 1000
+	for n := range organizations {
+		o := integration.OrganizationID(fmt.Sprint("org-", n))
+		add(e.topics.OrganizationRecord(integration.Organization{
+			ID: o, Version: 1, Quota: each, InsecureRoles: integration.InsecureBlock, CreatedAt: made,
+			RoleBindings: []integration.RoleBinding{{Principal: "u-admin", Role: integration.OrganizationAdmin}},
+		}))
+		for m := range each {
+			id := integration.ID(fmt.Sprintf("cspi-%02d%04d", n, m))
+			add(e.topics.IntegrationRecord(o, id, &integration.Integration{
+				ID: id, Organization: o, Environment: "env-1", Name: "orders", Config: customerRole(m), ExternalID: "external-" + string(id), Version: 1,
+				Mapping: integration.Mapping{Status: integration.MappingReady, Attempt: 1, Platform: "arn:aws:iam::111122223333:role/" + string(id)},
+				Trust:   integration.Trust{Status: integration.TrustValid, Attempt: 1}, CreatedAt: made, CreatedBy: "u-admin", UpdatedAt: made,
+			}))
+		}
+	}
+	for p := range e.topics.Partitions {
+		add(e.topics.CursorRecord(p, events.Cursor{}))
+	}
+	e.write(records...)
+
+	path := filepath.Join(t.TempDir(), "state.jsonl")
+	const counted = "20 organizations, 20000 integrations, 0 accounts and 0 receipts."
+	if got := e.want(0, "state", "export", path); !strings.Contains(got.out, counted) {
+		t.Fatalf("got %q", got.out)
+	}
+	next := newBox(t, &plane{e.cli, events.Topics{Prefix: e.topics.Prefix + "next.", Partitions: 5}, e.seeds})
+	if got := next.want(0, "state", "import", path); !strings.Contains(got.out, counted) {
+		t.Fatalf("got %q", got.out)
+	}
+	if got := next.want(0, "state", "export", path+".again"); !strings.Contains(got.out, counted) {
+		t.Fatalf("got %q", got.out)
+	}
+	lines := func(path string) []string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := strings.Split(strings.TrimSpace(string(text)), "\n")
+		return slices.Sorted(slices.Values(all[1 : len(all)-1])) // without the header and the last line
+	}
+	want, got := lines(path), lines(path+".again")
+	for n := range want {
+		want[n] = strings.Replace(want[n], `"epoch":0`, fmt.Sprintf(`"epoch":%d`, snapshot.EpochsAhead), 1)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%d lines moved to %d others, want the same with later epochs", len(want), len(got))
 	}
 }
