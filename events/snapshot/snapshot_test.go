@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -97,5 +99,38 @@ func TestAnExportMissesNothingThatIsCompactedAwayMeanwhile(t *testing.T) {
 	}
 	if !has("orders, later") || has(`"key":"integration/org-1/cspi-00002"`) || counts.Integrations != 25 {
 		t.Errorf("got %+v, later value: %t, deleted: %t; want the later value and not the deleted one", counts, has("orders, later"), has(`"key":"integration/org-1/cspi-00002"`))
+	}
+}
+
+func TestANewKafkaWithoutACoordinatorIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	asked := false
+	cluster.ControlKey(int16(kmsg.FindCoordinator), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		asked = true // once: a control is used up
+		req, ok := r.(*kmsg.FindCoordinatorRequest)
+		resp, ok2 := r.ResponseKind().(*kmsg.FindCoordinatorResponse)
+		if !ok || !ok2 {
+			return nil, errors.New("another request"), true
+		}
+		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		for _, key := range req.CoordinatorKeys {
+			none := kmsg.NewFindCoordinatorResponseCoordinator()
+			none.Key, none.ErrorCode = key, kerr.CoordinatorNotAvailable.Code
+			resp.Coordinators = append(resp.Coordinators, none)
+		}
+		return resp, nil, true
+	})
+	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RequestRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if err := snapshot.NobodyDecides(t.Context(), kadm.NewClient(cl), topics, "deciders"); err != nil || !asked {
+		t.Errorf("got %v, asked: %t; want nobody found", err, asked)
 	}
 }
