@@ -85,7 +85,7 @@ const eventsOf = "Events/"
 // readPlace reads an offset: digits alone.
 func readPlace(text string) (int64, bool) {
 	n, err := strconv.ParseUint(text, 10, 63)
-	return int64(n), err == nil //nolint:gosec // 63 bits
+	return int64(n), err == nil // 63 bits
 }
 
 func away() *failure {

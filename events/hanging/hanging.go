@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // Result is how a transaction ended at its coordinator.
@@ -41,12 +42,17 @@ type Transaction struct {
 	coordinatorEpoch int32
 }
 
+// ErrUnseen means that a transaction that goes on might look hanging, since its id may not be described.
+var ErrUnseen = errors.New("whether it hangs cannot be told without the right to describe the transactional ids of who may have written it")
+
 // Find returns what looks hanging on the given partitions. A transaction whose markers are being written just now looks
-// the same for a moment; see [Confirm]. The rights to read the topics
-// and to describe the transactional ids are needed.
+// the same for a moment; see [Confirm]. The rights to read the topics and to describe the transactional ids are needed.
+//
+// Coordinators do not tell of a transaction whose id may not be described. So before one that nobody tells of is taken for
+// forgotten, the ids of writers, which may be beginnings of ids, are described: [ErrUnseen] when one of them may not be.
 //
 // Partitions without an open transaction cost two requests to list offsets, and nothing else is asked.
-func Find(ctx context.Context, admin *kadm.Client, where kadm.TopicsSet) ([]Transaction, error) {
+func Find(ctx context.Context, admin *kadm.Client, where kadm.TopicsSet, writers ...string) ([]Transaction, error) {
 	open, err := unstable(ctx, admin, where)
 	if err != nil || len(open) == 0 {
 		return nil, err
@@ -71,7 +77,7 @@ func Find(ctx context.Context, admin *kadm.Client, where kadm.TopicsSet) ([]Tran
 			}
 		}
 	}
-	return forgotten(ctx, admin, found)
+	return forgotten(ctx, admin, found, writers)
 }
 
 // again is between the two looks of [Confirm]: markers that are on their way need far less.
@@ -117,7 +123,7 @@ func unstable(ctx context.Context, admin *kadm.Client, where kadm.TopicsSet) (ka
 }
 
 // forgotten keeps what the coordinators are done with, and says how it ended.
-func forgotten(ctx context.Context, admin *kadm.Client, open []Transaction) ([]Transaction, error) {
+func forgotten(ctx context.Context, admin *kadm.Client, open []Transaction, writers []string) ([]Transaction, error) {
 	if len(open) == 0 {
 		return nil, nil
 	}
@@ -149,10 +155,32 @@ func forgotten(ctx context.Context, admin *kadm.Client, open []Transaction) ([]T
 		if ok && goesOn(now, t) {
 			continue
 		}
+		if !ok {
+			if err := seen(ctx, admin, writers); err != nil {
+				return nil, fmt.Errorf("%s/%d at %d: %w", t.Topic, t.Partition, t.Start, err)
+			}
+		}
 		t.ID, t.Result = now.TxnID, result(now, t)
 		hanging = append(hanging, t)
 	}
 	return hanging, nil
+}
+
+// seen fails when one of the ids may not be described.
+func seen(ctx context.Context, admin *kadm.Client, ids []string) error {
+	for _, id := range ids {
+		described, err := admin.DescribeTransactions(ctx, id)
+		if err == nil {
+			err = described[id].Err
+		}
+		switch {
+		case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+			return fmt.Errorf("%w: %s", ErrUnseen, id)
+		case err != nil && !errors.Is(err, kerr.TransactionalIDNotFound):
+			return fmt.Errorf("describe transaction %s: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // goesOn reports whether a coordinator will still end t.

@@ -12,7 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/rolebridge/rolebridge/events"
+	"github.com/rolebridge/rolebridge/events/dlq"
 	"github.com/rolebridge/rolebridge/events/hanging"
+	"github.com/rolebridge/rolebridge/events/snapshot"
 )
 
 const (
@@ -24,6 +27,12 @@ const (
 
 // errHanging means that what was decided and committed may be taken back: it must be read anew.
 var errHanging = errors.New("a transaction hangs on a partition that is decided here")
+
+// Writers are the transactional ids, or beginnings of such ids, of all who write to the topics in transactions: the deciders of
+// a group, and two of an operator's verbs.
+func Writers(t events.Topics, group string) []string {
+	return []string{group + "-", dlq.TransactionalID(t), snapshot.TransactionalID(t)}
+}
 
 // sweeping ends hanging transactions until ctx ends. Without that, a partition whose transaction lost its marker in a
 // crash of Kafka would never be read to its end again: by no decider that restores it, and by no replica.
@@ -41,7 +50,12 @@ func (w *Worker) sweeping(ctx context.Context) error {
 			return nil
 		case <-time.After(sweepEvery):
 		}
-		if err := w.sweep(ctx, admin); err != nil && ctx.Err() == nil {
+		switch err := w.sweep(ctx, admin); {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, hanging.ErrUnseen):
+			w.metrics.hanging.WithLabelValues("refused").Inc()
+			w.log.ErrorContext(ctx, "a transaction may hang and is not ended; see docs/OPERATIONS.md, Hanging transactions", "error", err)
+		default:
 			// Kafka is away, mostly, and the loop says so.
 			w.log.DebugContext(ctx, "hanging transactions were not looked for", "error", err)
 		}
@@ -72,7 +86,7 @@ func (w *Worker) hanging(ctx context.Context, admin *kadm.Client) ([]hanging.Tra
 			written.Add(topic, p)
 		}
 	}
-	found, err := hanging.Find(ctx, admin, written)
+	found, err := hanging.Find(ctx, admin, written, Writers(topics, w.config.Group)...)
 	if err != nil {
 		return nil, err
 	}

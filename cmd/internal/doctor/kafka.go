@@ -15,6 +15,7 @@ import (
 	"github.com/rolebridge/rolebridge/cmd/internal/plural"
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/events/hanging"
+	"github.com/rolebridge/rolebridge/workers/lifecycle"
 )
 
 // kafkaPart is the look at Kafka.
@@ -191,7 +192,9 @@ func (k *kafkaPart) hanging(ctx context.Context) ([]Finding, error) {
 			}
 		}
 	}
-	hangs, err := hanging.Confirm(ctx, func(ctx context.Context) ([]hanging.Transaction, error) { return hanging.Find(ctx, k.admin, where) })
+	hangs, err := hanging.Confirm(ctx, func(ctx context.Context) ([]hanging.Transaction, error) {
+		return hanging.Find(ctx, k.admin, where, lifecycle.Writers(k.topics, k.patient.Groups()[app.Lifecycle])...)
+	})
 	if err != nil {
 		return nil, err
 	}
