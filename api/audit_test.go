@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -112,7 +113,7 @@ func TestWhoFailsToLogInAndWhoChangesSomethingIsNoted(t *testing.T) {
 	}
 }
 
-// breaking is a replica that panics when an integration is read for the first time.
+// breaking is a replica that panics when an integration is read for the first time, or when an answer is waited for.
 type breaking struct {
 	*apitest.ControlPlane
 	once sync.Once
@@ -121,6 +122,10 @@ type breaking struct {
 func (b *breaking) Integration(id integration.ID) (*integration.Integration, bool) {
 	b.once.Do(func() { panic("broken") })
 	return b.ControlPlane.Integration(id)
+}
+
+func (b *breaking) WaitAnswer(context.Context, integration.OrganizationID, integration.Asker) (integration.Receipt, error) {
+	panic("broken")
 }
 
 // What panicked may have been carried out.
@@ -138,5 +143,16 @@ func TestAChangeThatPanicsIsNoted(t *testing.T) {
 	n, ok := all[0].Note.(events.ChangeAsked)
 	if !ok || n.Principal != "u-admin-a" || n.Resource != "cspi-aaaaa" || n.Status != http.StatusInternalServerError || n.Code != string(integration.CodeInternal) {
 		t.Errorf("got %+v, want the change that panicked", all[0])
+	}
+	if n.Command != "" {
+		t.Errorf("got the command %s, but none was sent", n.Command)
+	}
+
+	got = request(t, s, apitest.Admin, http.MethodPost, one, creation(roleARN))
+	got.refused(t, http.StatusInternalServerError, integration.CodeInternal)
+	all = trail.taken()
+	n, ok = all[len(all)-1].Note.(events.ChangeAsked)
+	if !ok || n.Command == "" || got.header.Get("X-Rolebridge-Command-Id") != n.Command {
+		t.Errorf("got %+v and the header %q, want the command that was sent", all[len(all)-1], got.header.Get("X-Rolebridge-Command-Id"))
 	}
 }

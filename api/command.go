@@ -55,6 +55,7 @@ func (s *Server) change(c *call, ask integration.Ask, check func() error) (r int
 		if err := check(); err != nil {
 			return r, "", err
 		}
+		c.sent = cmd.ID
 		if err := s.commands.Send(c.Context(), cmd); err != nil {
 			return r, cmd.ID, err
 		}

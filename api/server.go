@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -79,26 +80,32 @@ func New(c Config, replica Replica, commands Commands, keys Keyring, reg prometh
 	}
 	mux.Handle("/", s.serve(route{path: unknownRoute}))
 	s.metrics = newMetrics(reg, names)
-	both := http.NewServeMux()
-	both.Handle("/", mux)
-	both.Handle(below+"/", http.StripPrefix(below, mux))
-	s.handler = clean(both)
+	s.handler = clean(mux)
 	return s, nil
 }
 
 // below is where everything is once more: the known command line puts it before each path when it is pointed at a server
 // that is not its vendor's.
-const below = "/api"
+const below = "/api/"
 
 // Handler is the API, and /openapi.yaml and /schemas.json, which need no key.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// clean answers paths that a ServeMux would redirect, with a body that is not JSON, as what they are: unknown.
+// clean answers paths that a ServeMux would redirect, with a body that is not JSON, as what they are: unknown. It takes what is
+// below /api for what is beside it.
 func clean(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if path.Clean(r.URL.Path) != r.URL.Path {
+		rest, inside := strings.CutPrefix(r.URL.Path, below)
+		switch {
+		case path.Clean(r.URL.Path) != r.URL.Path:
 			r = r.Clone(r.Context())
 			r.URL.Path, r.URL.RawPath = "/"+unknownRoute, ""
+		case inside:
+			r = r.Clone(r.Context())
+			raw, ok := strings.CutPrefix(r.URL.RawPath, below)
+			if r.URL.Path, r.URL.RawPath = "/"+rest, ""; ok {
+				r.URL.RawPath = "/" + raw
+			}
 		}
 		mux.ServeHTTP(w, r)
 	})
@@ -163,6 +170,7 @@ type call struct {
 	caller
 	id           string // X-Request-Id
 	organization *integration.Organization
+	sent         string // the id of the command that it became, once it is on its way
 }
 
 // mayRead reports whether the caller may read there.
@@ -268,6 +276,7 @@ func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id str
 	}
 	c := &call{Request: r, caller: who, id: id}
 	a, err := guarded(func() (answer, error) { return s.asked(c, w, do) }) // here already: what panicked may have been carried out
+	a.command = cmp.Or(a.command, c.sent)
 	s.noteChange(rt, c, a, err)
 	return a, err
 }

@@ -55,6 +55,12 @@ func TestWhatIsNotARequestHere(t *testing.T) {
 		{http.MethodGet, "/pim//v1/integrations", "", nil, 404, integration.CodeNotFound},
 		{http.MethodGet, "/pim/v1/integrations/", "", nil, 404, integration.CodeNotFound},
 		{http.MethodGet, "/pim/v1/../v1/integrations", "", nil, 404, integration.CodeNotFound},
+		{http.MethodGet, "/api", "", nil, 404, integration.CodeNotFound},
+		{http.MethodGet, "/api/", "", nil, 404, integration.CodeNotFound},
+		{http.MethodGet, "/api/api" + one + inEnv, "", nil, 404, integration.CodeNotFound},
+		{http.MethodGet, "/api/%2e%2e" + one + inEnv, "", nil, 404, integration.CodeNotFound},
+		{http.MethodGet, "/%61pi" + one + "?page_size=1", "", nil, 400, "invalid_parameter"}, // it is found
+		{http.MethodPut, "/api" + one, "", nil, 405, "method_not_allowed"},
 		{http.MethodPut, one, "", nil, 405, "method_not_allowed"},
 		{http.MethodPatch, one + "/cspi-aaaaa", "", nil, 405, "method_not_allowed"},
 		{http.MethodGet, two + ":validate", "", nil, 405, "method_not_allowed"},

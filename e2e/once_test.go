@@ -385,7 +385,7 @@ func TestEveryCommandHasOneAnswerWhileKafkaIsKilledAndForgetsOffsets(t *testing.
 	commands := script()
 	third := len(commands) / 3
 	repeated := w.play(commands[:third], 0)
-	w.forgetOffsets("rolebridge-lifecycle", "decider-a", "decider-b")
+	w.forgetOffsets(w.topics.Group("lifecycle"), "decider-a", "decider-b")
 	repeated += w.play(commands[third:2*third], 0)
 	w.answered(time.Minute, append(commands[:2*third:2*third], first...))
 	// Nothing has failed so far: each repetition was read once, and nothing that was decided was read again.

@@ -177,6 +177,16 @@ func unreached(u *url.Error) string {
 	return fmt.Sprintf("%s cannot be reached: %v", at, u.Err)
 }
 
+// longestNamed is the longest key id that is printed: shorter than any secret, which may stand where the key should.
+const longestNamed = 20
+
+func named(key string) string {
+	if len(key) > longestNamed {
+		return ""
+	}
+	return " " + oneLine(key, longestNamed)
+}
+
 // advice is what to do about err.
 func advice(c *cobra.Command, err error, answer *client.Error, s streams) string {
 	if answer != nil {
@@ -185,7 +195,7 @@ func advice(c *cobra.Command, err error, answer *client.Error, s streams) string
 			return own
 		}
 		if p, err := loginOf(c, s).place(); err == nil && code == integration.CodeUnauthenticated {
-			return fmt.Sprintf("%s asked with the API key %s, which is that of %s. Has it ended, is its secret right, and is it a key of this installation?", p.URL, p.Key, p.keyFrom)
+			return fmt.Sprintf("%s asked with the API key%s of %s. Has it ended, is its secret right, and is it a key of this installation?", p.URL, named(p.Key), p.keyFrom)
 		}
 		return answer.Resolution()
 	}

@@ -297,9 +297,15 @@ func TestASuggestionIsOneThatHelps(t *testing.T) {
 			delete(wrong.env, envKey)
 			delete(wrong.env, envSecret)
 		}
-		if got := wrong.want(t, 8, args...); !strings.Contains(got.err, "asked with the API key "+apitest.Admin+", which is that of "+from) || strings.Contains(got.err, "HTTP Basic") {
+		if got := wrong.want(t, 8, args...); !strings.Contains(got.err, "asked with the API key "+apitest.Admin+" of "+from) || strings.Contains(got.err, "HTTP Basic") {
 			t.Errorf("%s: got %q", from, got.err)
 		}
+	}
+
+	exchanged := at(s, apitest.Admin)
+	exchanged.env[envKey], exchanged.env[envSecret] = apitest.Secret, apitest.Admin
+	if got := exchanged.want(t, 8, "pi", "list"); strings.Contains(got.err, apitest.Secret) || !strings.Contains(got.err, "the API key of "+envKey) {
+		t.Errorf("key and secret exchanged: got %q, want no secret in it", got.err)
 	}
 
 	got := c.want(t, 0, "pi", "list", "--cloud", "gcp")
