@@ -74,7 +74,7 @@ func newSigningKeyCreate(s streams) *cobra.Command {
 	c.Flags().StringVar(&registered.Name, "name", "", "Name of the producer, for logs and refusals.")
 	c.Flags().StringSliceVar(&registered.Actors, "actor", nil, "Whom the key may act as: a principal, a beginning with \"*\", or \"*\" for all but the platform (repeat).")
 	c.Flags().StringSliceVar(&registered.Organizations, "organization", nil, "Where it may: an organization, or a beginning with \"*\" (repeat); all when absent.")
-	c.Flags().StringSliceVar(&registered.Sources, "source", nil, "What its commands may name as their source, which nobody else may then: a source, or a beginning with \"*\" (repeat); when absent, what no other key has.")
+	c.Flags().StringSliceVar(&registered.Sources, "source", nil, "What its commands may name as their source, which only keys with the same text in their list may then: a source, or a beginning with \"*\" (repeat); when absent, what no other key has.")
 	return c
 }
 

@@ -33,7 +33,7 @@ func fixed(f *testing.F, n byte) signature.Key {
 }
 
 // FuzzTheSignersFile: a file that is taken lets a key speak for the platform only if an actor of the file is the platform's, and
-// never one that it does not name; the text of a refusal is bounded.
+// never one that it does not name; a source that stands in a list is that of the keys that list it; the text of a refusal is bounded.
 func FuzzTheSignersFile(f *testing.F) {
 	key, other := fixed(f, 1).Public(), fixed(f, 2).Public()
 	entry, err := signature.Signer{Name: "api", PublicKey: key.String(), Actors: []string{"*"}, Sources: []string{"/s"}}.Entry()
@@ -44,6 +44,8 @@ func FuzzTheSignersFile(f *testing.F) {
 		string(entry), strings.Replace(string(entry), "*", "platform:*", 1), strings.Replace(string(entry), "name: api", "name: \"\\e[2J\"", 1), string(entry) + string(entry), "", "signers: []", "[", "signers: &a [*a]",
 		"signers: [{name: a, public_key: AAAA, actors: [\"*\"]}]", "signers: [{name: a, public_key: " + key.String() + ", actors: [\"\", \"**\"]}]", "signers: [{name: a, public_key: !!binary x, actors: [\"u-1\"]}]",
 		"signers: [{name: a, public_key: " + key.String() + ", actors: [p*, \"*\"], organizations: [], sources: []}]",
+		"signers: [{name: a, public_key: " + key.String() + ", actors: [u], sources: [/a/b, \"/s*\"]}, {name: b, public_key: " + other.String() + ", actors: [u], sources: [\"/a/*\"]}]",
+		"signers: [{name: a, public_key: " + key.String() + ", actors: [u], sources: [/a/b, \"/s*\"]}, {name: b, public_key: " + other.String() + ", actors: [u], sources: [\"/s*\"]}]",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -56,7 +58,10 @@ func FuzzTheSignersFile(f *testing.F) {
 			return
 		}
 		var said struct {
-			Signers []struct{ Actors []string }
+			Signers []struct {
+				Actors, Sources []string
+				PublicKey       string `yaml:"public_key"`
+			}
 		}
 		if err := yaml.Unmarshal(text, &said); err != nil {
 			t.Fatal(err)
@@ -67,6 +72,20 @@ func FuzzTheSignersFile(f *testing.F) {
 		}
 		if all.Speaks(key, "platform:console") && !named {
 			t.Fatalf("%q lets a key speak for the platform, which it does not name", text)
+		}
+		for _, owner := range said.Signers {
+			for _, pattern := range owner.Sources {
+				source := strings.TrimSuffix(pattern, "*")
+				for _, s := range said.Signers {
+					k, err := signature.ParsePublicKey(s.PublicKey)
+					if err != nil {
+						t.Fatalf("%q is taken with the key %q: %v", text, s.PublicKey, err)
+					}
+					if all.WritesAs(k, source) && !slices.Contains(s.Sources, pattern) && (s.PublicKey != owner.PublicKey) {
+						t.Fatalf("%q lets %s write as %q, which is another's %q", text, s.PublicKey, source, pattern)
+					}
+				}
+			}
 		}
 		if _, known := all.Find(other); (known || all.Speaks(other, "u-1") || all.WritesAs(other, "/s")) && !bytes.Contains(text, []byte(other.String()[40:50])) {
 			t.Fatalf("%q lets a key speak that it does not name", text)

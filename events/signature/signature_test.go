@@ -410,6 +410,35 @@ func TestASignerSendsOnlyFromItsOwnSources(t *testing.T) {
 	}
 }
 
+// Who may name a source by a beginning could take the ids of the key that has it to itself.
+func TestListsOfSourcesThatMeetAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		first, second string // their sources, and more of the entry
+		want          string // "" is none
+	}{
+		{`[/rolebridge/api]`, `[/roleb*]`, `signers[0].sources: "/rolebridge/api" of "first" is within "/roleb*" of "second" (signers[1])`},
+		{`[/other, "/roleb*"]`, `[/rolebridge/api]`, `signers[1].sources: "/rolebridge/api" of "second" is within "/roleb*" of "first" (signers[0])`},
+		{`["/plane/*"]`, `["/plane/eu/*"]`, `"/plane/eu/*" of "second" is within "/plane/*" of "first"`},
+		{`["/plane*"]`, `[/plane]`, `"/plane" of "second" is within "/plane*" of "first"`},
+		{`["/plane/*", /plane/eu]`, `["/plane/*"]`, `"/plane/eu" of "first" is within "/plane/*" of "second"`},
+		{`["/plane/*"], organizations: [eu]`, `[/plane/1], organizations: [us]`, `"/plane/1" of "second" is within "/plane/*" of "first"`},
+		{`["/plane/*", /shared]`, `["/plane/*", /shared]`, ``}, // as while a key is exchanged
+		{`["/plane/*", /plane/eu]`, `[/plane]`, ``},            // one entry's own may meet
+		{`[/plane]`, `[/plane2]`, ``},
+		{`["/plane/*"]`, `["/planes/*"]`, ``},
+	} {
+		_, err := signature.ParseSigners(fmt.Appendf(nil, "signers:\n- {name: first, public_key: %s, actors: [u-1], sources: %s}\n- {name: second, public_key: %s, actors: [u-1], sources: %s}\n",
+			signature.NewKey().Public(), c.first, signature.NewKey().Public(), c.second))
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s and %s: %v", c.first, c.second, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s and %s: got %v, want %s", c.first, c.second, err, c.want)
+		}
+	}
+}
+
 // A receipt recognises a repetition for as long as receipts are kept; after that the signature must not count any more.
 func TestASignatureCountsForLessTimeThanReceiptsAreKept(t *testing.T) {
 	t.Parallel()
@@ -480,13 +509,15 @@ func TestFaultsOfRegisteredKeysAreAllNamed(t *testing.T) {
 - {name: a, public_key: %s, actors: ["u-*-x"], organizations: [""], sources: ["/a/*/b"]}
 - {name: b, public_key: %s, sources: ["*"]}
 - {name: c, sources: []}
+- {name: d, sources: ["/*"]}
 `, good, good))
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
 		"signers[0].name", "signers[0].public_key: want base64", "signers[1].actors", "signers[1].organizations", "signers[1].sources",
-		"signers[2].actors: empty", "signers[2].public_key: is that of a too", "signers[2].sources: \"*\" would take all", "signers[3].sources: empty",
+		"signers[2].actors: empty", "signers[2].public_key: is that of a too", "signers[2].sources: \"*\" and \"/*\" would take all", "signers[3].sources: empty",
+		"signers[4].sources: \"*\" and \"/*\" would take all",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nlacks %q", err, want)

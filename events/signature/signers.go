@@ -44,7 +44,8 @@ type Signer struct {
 	// Organizations are those in which it may act, or beginnings with "*"; nil is all.
 	Organizations []string `yaml:"organizations,omitempty"`
 	// Sources are what its commands may name as their source, or beginnings with "*". Ids are told apart by source, so a
-	// source in a list belongs to those that list it; nil is whatever no list names.
+	// source in a list belongs to those that list it, in all organizations, and two lists that meet have the same text
+	// there; nil is whatever no list names.
 	Sources []string `yaml:"sources,omitempty"`
 }
 
@@ -95,6 +96,20 @@ type signersFile struct {
 	Signers []Signer `yaml:"signers"`
 }
 
+// within finds the entry by whose list takes in a source of entry n and does not have it as it stands there. wider is empty if
+// none does. Their organizations count for nothing: then a source has the same owners everywhere.
+func (f signersFile) within(n int, source string) (by int, wider string) {
+	for m, other := range f.Signers {
+		for _, pattern := range other.Sources {
+			prefix, open := strings.CutSuffix(pattern, anyone)
+			if m != n && open && pattern != source && strings.HasPrefix(source, prefix) {
+				return m, pattern
+			}
+		}
+	}
+	return 0, ""
+}
+
 // ParseSigners reads registered keys from YAML:
 //
 //	signers:
@@ -133,8 +148,14 @@ func ParseSigners(text []byte) (*Signers, error) {
 		if s.Sources != nil && len(s.Sources) == 0 {
 			fault("sources", "empty: leave the list out for sources that no other list names")
 		}
-		if slices.Contains(s.Sources, anyone) {
-			fault("sources", "\"*\" would take all sources from all others: leave the list out for those that no other list names")
+		if slices.ContainsFunc(s.Sources, func(p string) bool { return strings.TrimLeft(p, "/") == anyone }) {
+			fault("sources", "\"*\" and \"/*\" would take all sources from all others: leave the list out for those that no other list names")
+		}
+		for _, source := range s.Sources {
+			if by, wider := file.within(n, source); wider != "" {
+				fault("sources", fmt.Sprintf("%.100q of %.100q is within %.100q of %.100q (signers[%d]): want lists that do not meet, or the same text in both while a key is exchanged",
+					source, s.Name, wider, file.Signers[by].Name, by))
+			}
 		}
 		key, err := ParsePublicKey(s.PublicKey)
 		if err != nil {
