@@ -50,11 +50,24 @@ func (c *Client) Delete(ctx context.Context, environment, id string, force bool)
 
 // List returns all integrations of an environment by id, of one provider unless that is empty.
 func (c *Client) List(ctx context.Context, environment, provider string) ([]wire.IntegrationV2, error) {
+	return every[wire.IntegrationV2](ctx, c, pim, listed(environment, provider))
+}
+
+// Count returns how many integrations List would, with one request.
+func (c *Client) Count(ctx context.Context, environment, provider string) (int, error) {
+	q := listed(environment, provider)
+	q.Set("page_size", "1")
+	var page wire.IntegrationListV2
+	err := c.do(ctx, request{method: http.MethodGet, path: pim, query: q}, &page)
+	return page.Metadata.TotalSize, err
+}
+
+func listed(environment, provider string) url.Values {
 	q := in(environment)
 	if provider != "" {
 		q.Set("provider", provider)
 	}
-	return every[wire.IntegrationV2](ctx, c, pim, q)
+	return q
 }
 
 // mostPages bounds a list: an organization has at most 100,000 integrations.

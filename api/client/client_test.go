@@ -128,6 +128,19 @@ func TestAWrongConfigurationIsNamed(t *testing.T) {
 	}
 }
 
+func TestACountIsOneRequestForOneOfThem(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	c := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.RequestURI())
+		_, _ = io.WriteString(w, `{"metadata":{"total_size":250,"next":"https://h/pim/v2/integrations?page_token=more"},"data":[{"id":"cspi-12345"}]}`)
+	}))
+	n, err := c.Count(t.Context(), "env-1", "gcp")
+	if want := "GET /pim/v2/integrations?environment=env-1&page_size=1&provider=gcp"; n != 250 || err != nil || len(asked) != 1 || asked[0] != want {
+		t.Errorf("got %d, %v after %q; want 250 after %s", n, err, asked, want)
+	}
+}
+
 func TestTheKeyIsNotSentWhereARedirectPoints(t *testing.T) {
 	t.Parallel()
 	stolen := make(chan string, 100)

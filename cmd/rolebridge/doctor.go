@@ -58,7 +58,7 @@ func (l *login) knock() func(context.Context) error {
 		return nil // nobody has to set them
 	}
 	return func(ctx context.Context) error {
-		_, err := api.List(ctx, environment, "")
+		_, err := api.Count(ctx, environment, "")
 		return err
 	}
 }

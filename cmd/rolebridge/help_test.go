@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -314,6 +317,28 @@ func TestASuggestionIsOneThatHelps(t *testing.T) {
 	}
 	if got := c.want(t, 0, "pi", "list", "--cloud", "gcp", "--environment", "env-other"); !strings.Contains(got.err, "Is that the right environment?") {
 		t.Errorf("another environment: got %q", got.err)
+	}
+}
+
+func TestWhatIsBesideAnEmptyListIsCountedAndNotFetched(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RawQuery)
+		if r.URL.Query().Has("provider") {
+			_, _ = io.WriteString(w, `{"metadata":{"total_size":0},"data":[]}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"metadata":{"total_size":70000,"next":"https://h/pim/v2/integrations?page_token=more"},"data":[{"id":"cspi-12345"}]}`)
+	}))
+	t.Cleanup(s.Close)
+	c := &cli{env: map[string]string{envURL: s.URL, envKey: "K", envSecret: "hidden", envEnvironment: "env-1"}}
+	got := c.want(t, 0, "pi", "list", "--cloud", "gcp")
+	if !strings.Contains(got.err, "has 70000 provider integrations, none of gcp") {
+		t.Errorf("got %q", got.err)
+	}
+	if len(asked) != 2 || asked[1] != "environment=env-1&page_size=1" {
+		t.Errorf("asked for %q, want the list and a page of one", asked)
 	}
 }
 

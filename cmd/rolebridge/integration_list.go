@@ -49,10 +49,10 @@ each connector that uses one, so that it can be searched; programs take -o json.
 // here is left out.
 func (s streams) elsewhere(c *cobra.Command, api *client.Client, environment, cloud string) {
 	if cloud != "" {
-		if all, err := api.List(c.Context(), environment, ""); err != nil || len(all) > 0 {
+		if all, err := api.Count(c.Context(), environment, ""); err != nil || all > 0 {
 			if err == nil {
 				fmt.Fprintf(s.err, "Environment %q has %s, none of %s; leave --cloud out to list them.\n",
-					environment, plural.Of(len(all), "provider integration"), cloud)
+					environment, plural.Of(all, "provider integration"), cloud)
 			}
 			return
 		}
