@@ -33,8 +33,9 @@ This is a command of the platform itself: it is written to Kafka, and needs the 
 done once for an organization; --replace exchanges the key that it made, should that be lost. Everything else is done over
 the API with that key.
 
-It acts as platform:cli. Where lifecycle.require_signed is on, the command is signed with --signing-key, whose entry in
-lifecycle.signers_file names that actor: "signing-key create cli.pem --name cli --actor platform:cli" makes both.`,
+It acts as platform:cli, from the source /rolebridge/cli. Where lifecycle.require_signed is on, the command is signed with
+--signing-key, whose entry in lifecycle.signers_file names both. This makes the key and the entry:
+rolebridge signing-key create cli.pem --name cli --actor platform:cli --source /rolebridge/cli`,
 		Example: examples(
 			"Make the first key, and use it.",
 			"rolebridge bootstrap org-1 --admin u-admin --brokers kafka-1:9092",

@@ -21,6 +21,9 @@ func newOrganization(s streams) *cobra.Command {
 // platformActor is who asks: the verbs below speak to Kafka, and whoever may do that may name any actor.
 const platformActor integration.Principal = "platform:cli"
 
+// platformSource is the source of their commands.
+const platformSource = "/rolebridge/cli"
+
 // answeredWithin is the bound of the wait for a decision.
 const answeredWithin = 30 * time.Second
 
@@ -115,7 +118,7 @@ func (p *controlPlane) decided(c *cobra.Command, s streams, o integration.Organi
 			k.Commands.SigningKeyFile = p.signingKey
 		}
 		answer, err = p.answer(ctx, k, integration.Command{
-			Source: "/rolebridge/cli", ID: uuid.NewString(), Organization: o, Actor: platformActor, Time: time.Now(), Ask: ask,
+			Source: platformSource, ID: uuid.NewString(), Organization: o, Actor: platformActor, Time: time.Now(), Ask: ask,
 		})
 		return err
 	})

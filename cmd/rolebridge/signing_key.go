@@ -20,7 +20,7 @@ func newSigningKey(s streams) *cobra.Command {
 	c := group("signing-key", "Manage keys that sign commands.", newSigningKeyCreate(s), newSigningKeyShow(s), newSigningKeySign(s))
 	c.Long = `Manage keys that sign commands. Whoever may write to the commands topic may name any actor; with lifecycle.require_signed
 only who holds a registered key may, and only as the actors and sources that it is registered for. To begin with it, take these steps:
-  1. signing-key create     one for the api, one for each control plane; its entry goes to the file lifecycle.signers_file
+  1. signing-key create     one for the api, one for each control plane, each with --source; its entry goes to the file lifecycle.signers_file
   2. lifecycle.signers_file given to every decider, which reads it again every few seconds: signatures count when they are there
   3. commands.signing_key_file  given to the api; other producers sign as docs/COMMANDS.md says
   4. lifecycle.require_signed: true`
@@ -38,8 +38,10 @@ func newSigningKeyCreate(s streams) *cobra.Command {
 			"rolebridge signing-key create api.pem --name api --actor '*' --source /rolebridge/api",
 			"A key for a control plane that makes organizations.",
 			"rolebridge signing-key create plane.pem --name plane --actor platform:plane --source /plane",
+			"A key for bootstrap and organization, the verbs that write to Kafka.",
+			"rolebridge signing-key create cli.pem --name cli --actor platform:cli --source /rolebridge/cli",
 			"A key that acts as one principal, in one organization.",
-			"rolebridge signing-key create job.pem --name job --actor u-admin --organization org-1",
+			"rolebridge signing-key create job.pem --name job --actor u-admin --organization org-1 --source /job",
 		),
 		Args: exactly(1),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +24,7 @@ func TestAKeyIsMadeRegisteredAndSignsWhatIsRequiredToBeSigned(t *testing.T) {
 	p := newPlane(t)
 	p.apply(t)
 	file := filepath.Join(t.TempDir(), "plane.pem")
-	made := p.want(t, 0, "signing-key", "create", file, "--name", "plane", "--actor", "platform:cli", "--source", "/rolebridge/cli")
+	made := p.want(t, 0, "signing-key", "create", file, "--name", "plane", "--actor", "platform:cli", "--source", platformSource)
 	signers, err := signature.ParseSigners([]byte(made.out))
 	if err != nil {
 		t.Fatalf("what is printed is no file of signers: %v\n%s", err, made.out)
@@ -72,6 +75,55 @@ func jsonField(t *testing.T, text, name string) string {
 	}
 	value, _ := all[name].(string)
 	return value
+}
+
+// makesKey is a line of the docs, or of a help, that makes a key.
+var makesKey = regexp.MustCompile("signing-key create \\S+\\.pem((?: --[a-z]+ [^ `\"\n]+)+)")
+
+func TestEveryKeyThatTheDocsMakeHasItsSourceToItself(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md")) // CLI.md has all helps
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, asPlatform, asAPI := t.TempDir(), 0, 0
+	for _, page := range append(pages, filepath.Join("..", "..", "README.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, line := range makesKey.FindAllStringSubmatch(string(text), -1) {
+			flags := strings.Fields(strings.ReplaceAll(line[1], "'", ""))
+			if !slices.Contains(flags, "--source") {
+				t.Errorf("%s: a key without a list of sources: %s", page, line[0])
+				continue
+			}
+			file := filepath.Join(dir, fmt.Sprint(filepath.Base(page), n))
+			signers, err := signature.ParseSigners([]byte((&cli{}).want(t, 0, append([]string{"signing-key", "create", file}, flags...)...).out))
+			if err != nil {
+				t.Fatalf("%s: %v", line[0], err)
+			}
+			key, err := signature.ReadKey(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if signers.Speaks(key.Public(), platformActor) {
+				asPlatform++
+				if !signers.WritesAs(key.Public(), platformSource) {
+					t.Errorf("%s: %s cannot send what the verbs do", page, line[0])
+				}
+			}
+			if signers.Speaks(key.Public(), "u-any") {
+				asAPI++
+				if !signers.WritesAs(key.Public(), events.SourceAPI) {
+					t.Errorf("%s: %s cannot send what the api does", page, line[0])
+				}
+			}
+		}
+	}
+	if asPlatform < 2 || asAPI < 1 {
+		t.Errorf("found %d lines for the verbs and %d for the api, want 2 and 1 at least", asPlatform, asAPI)
+	}
 }
 
 // twice answers the one command that comes: first that its producer is not proved, as when somebody else writes a command under
