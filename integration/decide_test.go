@@ -49,7 +49,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) inputs() integration.Inputs {
 	w.serial++
 	return integration.Inputs{
-		Now: w.now, ID: integration.ID(fmt.Sprintf("cspi-%06d", w.serial)), ExternalID: fmt.Sprintf("ext-%d", w.serial), Jitter: 0.5, SessionPolicy: lengths,
+		Now: w.now, ID: integration.ID(fmt.Sprintf("cspi-%06d", w.serial)), ExternalID: fmt.Sprintf("00000000-0000-4000-8000-%012d", w.serial), Jitter: 0.5, SessionPolicy: lengths,
 		Accounts: []string{"888888888888", "999999999999"},
 	}
 }
@@ -123,7 +123,7 @@ func (w *world) get(id integration.ID) integration.Integration {
 // mapped brings an integration to a ready mapping.
 func (w *world) mapped(id integration.ID) {
 	w.t.Helper()
-	w.result(id, w.get(id).Mapping.Attempt, integration.MappingWasMade{Platform: "arn:aws:iam::999999999999:role/" + string(id)})
+	w.result(id, w.get(id).Mapping.Attempt, made(id))
 	if got := w.get(id).Mapping.Status; got != integration.MappingReady {
 		w.t.Fatalf("mapping is %s, want ready", got)
 	}

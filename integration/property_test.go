@@ -171,13 +171,18 @@ func (h *history) command(rt *rapid.T) {
 	h.check(rt, h.w.apply(events))
 }
 
+// made is what the mapping worker finds when all is well.
+func made(id integration.ID) integration.Finding {
+	return integration.MappingWasMade{Platform: "arn:aws:iam::999999999999:role/" + string(id)}
+}
+
 // mapping answers the latest order to the mapping worker, or an older one.
 func (h *history) mapping(rt *rapid.T) {
 	id := h.anID(rt)
 	i, _ := h.w.state.Integration(id)
 	finding := rapid.SampledFrom([]integration.Finding{
-		integration.MappingWasMade{Platform: "p"},
-		integration.MappingWasMade{Platform: "p"},
+		made(id),
+		made(id),
 		integration.MappingWasRemoved{},
 		integration.MappingWasRefused{Reason: "Throttling"},
 		integration.MappingWasRefused{Reason: "EntityAlreadyExists", Permanent: true},
@@ -233,7 +238,7 @@ func (h *history) roundsOf(rt *rapid.T, id integration.ID, most int, proof *rapi
 	found := rapid.SliceOfN(proof, 1, 2).Draw(rt, "proofs")
 	of := rapid.SliceOfN(seconds, 1, 2).Draw(rt, "seconds")
 	mapping := rapid.SampledFrom([]integration.Finding{
-		nil, integration.MappingWasMade{Platform: "p"}, integration.MappingWasRefused{Reason: "Throttling"},
+		nil, made(id), integration.MappingWasRefused{Reason: "Throttling"},
 	}).Draw(rt, "mapping")
 	for range rapid.IntRange(1, most).Draw(rt, "rounds") {
 		i, ok := h.w.state.Integration(id)
@@ -391,7 +396,7 @@ func TestNoSequenceBreaksAnInvariant(t *testing.T) {
 			rt.Repeat(map[string]func(*rapid.T){
 				"command": h.command, "mapping": h.mapping, "rotation": h.rotation, "rounds": h.rounds, "trust": h.trust, "wake": h.wake, "": h.holds,
 			})
-			sound(rt, w.state)
+			sound(rt, w.state, w.now)
 		}
 		replayed := integration.NewState()
 		forked := integration.NewState()

@@ -254,3 +254,28 @@ func TestTheOldestIsCaughtUpFirstAndNoneWaitsMoreThanARound(t *testing.T) {
 		t.Errorf("one that waits 10 s is looked at in %v", got.Sub(now))
 	}
 }
+
+func TestWhatComesFromElsewhereIsLookedAtAndQuestionedInTime(t *testing.T) {
+	w, id := mappedWorld(t)
+	w.mustDo(admin, integration.RotateExternalID{Integration: id})
+	w.probed(id, clean)
+	i, far := w.get(id), time.Date(9990, 1, 1, 0, 0, 0, 0, time.UTC)
+	i.Due, i.Trust.RefusedSince, i.Trust.QuestionedAt = far, far, far
+	before := *i.Rotation
+	n := before
+	n.Since, n.AdmittedSince, n.RefusedSince = far, far, far
+	i.Rotation = &n
+	got := i.Resumed(w.now)
+	if r := got.Rotation; !n.Since.Equal(far) || !r.Since.Equal(w.now) || !r.AdmittedSince.Equal(w.now) || !r.RefusedSince.Equal(w.now) || !got.Trust.RefusedSince.Equal(w.now) {
+		t.Errorf("got %+v of %+v, %+v; want what began in the future to begin now, and what it was made of as it was", *r, n, got.Trust)
+	}
+	w.state.SetIntegration(got)
+	if asked := w.result(id, 0, integration.TimerIsDue{}); len(asked) != 1 {
+		t.Errorf("got %v, want trust to be asked for", asked)
+	}
+	w.probed(id, clean)
+	w.now = w.now.Add(10 * time.Minute)
+	if asked := w.result(id, 0, integration.SessionWasRefused{}); len(asked) != 2 {
+		t.Errorf("got %v, want a refusal of the broker to lead to a proof", asked)
+	}
+}

@@ -63,20 +63,19 @@ func (o Organization) Sound() *Refusal {
 	return nil
 }
 
-// externalID and maxExternalID are what STS takes: AssumeRole in its API reference.
-var externalID = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]{2,}$`)
-
-const maxExternalID = 1224
+// externalID is how an external ID is made: a UUID in lower case. Clients of the api read nothing else.
+var externalID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func checkExternalID(field, id string) *Refusal {
-	if len(id) > maxExternalID || !externalID.MatchString(id) {
-		return refuseField(field, "want 2 to %d letters, digits and _ + = , . @ : / -", maxExternalID)
+	if !externalID.MatchString(id) {
+		return refuseField(field, "want a UUID in lower case")
 	}
 	return nil
 }
 
-// Sound says what no decision could have left in i; nil when nothing is. The field is its place in the record. What a proof
-// said is not looked at: it is a worker's word, and the next proof replaces it.
+// Sound says what no decision could have left in i; nil when nothing is. The field is its place in the record. A verdict on the
+// customer's role is not looked at: it is a worker's word, and the next proof, which has a due time, replaces it. How far away
+// that and other times are, only a clock tells: see [Integration.Resumed].
 func (i Integration) Sound() *Refusal {
 	for _, r := range []*Refusal{
 		checkID("/id", i.ID), checkIdentifier("/organization", string(i.Organization)), checkIdentifier("/environment", string(i.Environment)),
@@ -93,19 +92,56 @@ func (i Integration) Sound() *Refusal {
 	if i.Config != i.Config.canonical() {
 		return refuseField("/config/"+i.Config.Kind.CustomerField(), "want it in lower case, as it is stored")
 	}
-	if r := checkText("/mapping/platform", i.Mapping.Platform, 0, maxARN); r != nil {
-		return r
-	}
-	if n := i.Trust.Doubts; n < 0 || n > cleanRounds {
-		return refuseField("/trust/doubts", "want 0 to %d", cleanRounds)
-	}
-	if n := len(i.Trust.History); n > maxHistory {
-		return refuseField("/trust/history", "has %d changes; at most %d are kept", n, maxHistory)
-	}
-	if r := i.soundRotation(); r != nil {
-		return r
+	for _, sound := range []func() *Refusal{i.soundMapping, i.soundTrust, i.soundRotation} {
+		if r := sound(); r != nil {
+			return r
+		}
 	}
 	return i.soundConnectors()
+}
+
+// soundMapping checks the platform's identity and when it, or trust that comes through it, is looked at again. Without that time
+// nothing would be.
+func (i Integration) soundMapping() *Refusal {
+	const field = "/mapping/platform"
+	switch platform := i.Mapping.Platform; {
+	case platform == "":
+		if i.Mapping.Status == MappingReady || i.Trust.Status != TrustUnknown {
+			return refuseField(field, "is missing; without the platform's identity no mapping is ready, and no trust was asked for")
+		}
+	case i.Config.Kind == KindAWS:
+		if arn, ok := ParseRoleARN(platform); !ok || arn.Name != string(i.ID) {
+			return refuseField(field, "want a role's ARN that ends in /%s: the platform names its role after the integration", i.ID)
+		}
+	default:
+		if r := checkText(field, platform, 1, maxARN); r != nil {
+			return r
+		}
+	}
+	switch rests := i.Mapping.Status == MappingReady && i.Config.Draft(); {
+	case rests && !i.Due.IsZero():
+		return refuseField("/due", "want none: a draft whose mapping is ready waits for its customer")
+	case !rests && i.Due.IsZero():
+		return refuseField("/due", "is missing: nothing would be looked at again")
+	}
+	return nil
+}
+
+func (i Integration) soundTrust() *Refusal {
+	t := i.Trust
+	if t.Status != TrustUnknown && i.Config.Draft() {
+		return refuseField("/trust/status", "want unknown: a draft has no customer who could trust")
+	}
+	if t.Asked && t.Status == TrustUnknown || t.Again && !t.Asked {
+		return refuseField("/trust", "was never asked for, and is asked for, or again")
+	}
+	if n := t.Doubts; n < 0 || n > cleanRounds {
+		return refuseField("/trust/doubts", "want 0 to %d", cleanRounds)
+	}
+	if n := len(t.History); n > maxHistory {
+		return refuseField("/trust/history", "has %d changes; at most %d are kept", n, maxHistory)
+	}
+	return nil
 }
 
 func (i Integration) soundRotation() *Refusal {

@@ -1,13 +1,17 @@
 package integration_test
 
 import (
+	"reflect"
+	"time"
+
 	"pgregory.net/rapid"
 
 	"github.com/rolebridge/rolebridge/integration"
 )
 
-// sound fails when the rules for aggregates from elsewhere refuse what decisions have led to: alone, or one beside the other.
-func sound(t *rapid.T, s *integration.State) {
+// sound fails when the rules for aggregates from elsewhere refuse what decisions have led to: alone, or one beside the other. Nor
+// do they begin anew as anything else at now.
+func sound(t *rapid.T, s *integration.State, now time.Time) {
 	restored := integration.NewState()
 	if o, ok := s.ChangedOrganization(); ok {
 		if r := o.Sound(); r != nil {
@@ -35,6 +39,9 @@ func sound(t *rapid.T, s *integration.State) {
 		}
 		if r := restored.Fits(*i); r != nil {
 			t.Fatalf("%+v: %v", *i, r)
+		}
+		if got := i.Resumed(now); !reflect.DeepEqual(got, *i) {
+			t.Fatalf("resumed at %s: got %+v, want %+v", now, got, *i)
 		}
 		restored.SetIntegration(*i)
 	}

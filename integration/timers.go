@@ -115,3 +115,27 @@ func (i Integration) CatchUp(now time.Time, behind, of int) time.Time {
 	wait := min(max(i.NextDue().Sub(i.UpdatedAt), 0), round)
 	return now.Add(time.Duration(float64(wait) * float64(behind) / float64(max(of, 1))))
 }
+
+// furthest is further away than any due time that a decision sets: a slot is, by soonest, round and slotJitter, and the longest
+// wait, by spread.
+const furthest = 2 * time.Hour
+
+// Resumed is i, of which somebody else says what it is, as it begins anew at now. No time that decisions wait for or count from
+// is one that they could not have left: a due time that is too far away has come, and nothing has begun that is still to come.
+func (i Integration) Resumed(now time.Time) Integration {
+	if i.Due.After(now.Add(furthest)) {
+		i.Due = now
+	}
+	times := []*time.Time{&i.Trust.RefusedSince, &i.Trust.QuestionedAt}
+	if i.Rotation != nil {
+		n := *i.Rotation
+		i.Rotation = &n
+		times = append(times, &n.Since, &n.AdmittedSince, &n.RefusedSince)
+	}
+	for _, at := range times {
+		if at.After(now) {
+			*at = now
+		}
+	}
+	return i
+}

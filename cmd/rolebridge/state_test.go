@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -370,6 +371,40 @@ func (h *hook) OnProduceRecordBuffered(*kgo.Record) {
 	}
 }
 
+// A digest shows an accident and not an intent: whoever writes the file writes that, too.
+func TestTrustIsProvedAgainWhateverTheFileSaysOfTimes(t *testing.T) {
+	t.Parallel()
+	was := newEstate(t, newPlane(t))
+	was.decide(t)
+	was.follow()
+	was.send("org-1", "found", integration.CreateOrganization{Admin: "u-admin"})
+	id := was.send("org-1", "create", integration.Create{Environment: "env-1", Name: "orders", Config: customerRole(1)}).Integration
+	was.trusted(id)
+	i, _ := was.table.Integration(id)
+	never := *i
+	never.Due = time.Date(9990, 1, 1, 0, 0, 0, 0, time.UTC)
+	r, err := was.topics.IntegrationRecord("org-1", id, &never)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cursor, err := was.topics.CursorRecord(was.topics.Home("org-1"), events.Cursor{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	was.write(r, cursor)
+	path := filepath.Join(t.TempDir(), "state.jsonl")
+	was.want(0, "state", "export", path)
+	if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), `"due":"9990-`) {
+		t.Fatalf("got %s, %v; want it to say never", text, err)
+	}
+	now := newEstate(t, &plane{was.cli, events.Topics{Prefix: "next.", Partitions: 2}, was.seeds})
+	now.want(0, "state", "import", path)
+	now.decide(t)
+	polltest.Until(t, "trust is asked for", func() bool {
+		return slices.Contains(now.decisions("org-1"), integration.TrustAsked{}.Type())
+	})
+}
+
 func TestTwentyThousandIntegrationsMoveWhole(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t, newRealPlane(t))
@@ -391,9 +426,10 @@ func TestTwentyThousandIntegrationsMoveWhole(t *testing.T) {
 		for m := range each {
 			id := integration.ID(fmt.Sprintf("cspi-%02d%04d", n, m))
 			add(e.topics.IntegrationRecord(o, id, &integration.Integration{
-				ID: id, Organization: o, Environment: "env-1", Name: "orders", Config: customerRole(m), ExternalID: "external-" + string(id), Version: 1,
+				ID: id, Organization: o, Environment: "env-1", Name: "orders", Config: customerRole(m), ExternalID: uuid.NewString(), Version: 4,
 				Mapping: integration.Mapping{Status: integration.MappingReady, Attempt: 1, Platform: "arn:aws:iam::111122223333:role/" + string(id)},
-				Trust:   integration.Trust{Status: integration.TrustValid, Attempt: 1}, CreatedAt: made, CreatedBy: "u-admin", UpdatedAt: made,
+				Trust:   integration.Trust{Status: integration.TrustPending, Attempt: 1, Asked: true}, Due: made.Add(2 * time.Minute),
+				CreatedAt: made, CreatedBy: "u-admin", UpdatedAt: made,
 			}))
 		}
 	}

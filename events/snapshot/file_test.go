@@ -37,7 +37,10 @@ func sample() *contents {
 		Config:     integration.Config{Kind: integration.KindAWS, Customer: "arn:aws:iam::222222222222:role/orders"},
 		ExternalID: "6f8f5771-5090-4a26-b245-3988d9a1501b", Version: 9, Epoch: 2, CreatedAt: noon, CreatedBy: "u-1", UpdatedAt: noon,
 		Mapping: integration.Mapping{Status: integration.MappingReady, Attempt: 1, Platform: "arn:aws:iam::111111111111:role/cspi-00001"},
-		Trust:   integration.Trust{Status: integration.TrustValid, Attempt: 3},
+		Trust: integration.Trust{Status: integration.TrustValid, Attempt: 3, LastValid: noon, Report: &integration.Report{
+			StartedAt: noon, FinishedAt: noon, Checks: []integration.Check{{Name: integration.CheckWithExternalID, Outcome: integration.Pass}},
+		}},
+		Due: noon.Add(time.Hour),
 		Connectors: map[integration.ConnectorID]integration.Binding{"lcc-1": {
 			Tokens: []integration.Token{{Hash: digits, Proof: digits, AddedAt: noon}}, BoundAt: noon, BoundBy: "u-1",
 			Terms: integration.Terms{Workloads: []integration.Workload{{SPIFFE: "spiffe://example.com/orders"}}},
@@ -47,6 +50,7 @@ func sample() *contents {
 	other := one
 	other.ID, other.Name, other.ExternalID, other.Connectors, other.Rotation = "cspi-00002", "payments", "ffffffff-5090-4a26-b245-3988d9a1501b", nil, nil
 	other.Config.Customer = "arn:aws:iam::222222222222:role/payments"
+	other.Mapping.Platform = "arn:aws:iam::111111111111:role/cspi-00002"
 	who := integration.OIDC{Issuer: "https://issuer.example.com", Audience: "rolebridge", Subject: "u"}
 	return &contents{
 		organization: integration.Organization{
@@ -107,6 +111,9 @@ func TestWhatNoDecisionCouldHaveMadeIsRefused(t *testing.T) {
 		change(&b)
 		c.one.Connectors = map[integration.ConnectorID]integration.Binding{"lcc-1": b}
 	}
+	draft := func(i *integration.Integration) {
+		i.Config.Customer, i.Trust = "", integration.Trust{Status: integration.TrustUnknown}
+	}
 	key := func(c *contents, id integration.KeyID, change func(*integration.APIKey)) {
 		k := c.user.Keys["ABCDEFGHIJKLMNOP"]
 		change(&k)
@@ -127,6 +134,25 @@ func TestWhatNoDecisionCouldHaveMadeIsRefused(t *testing.T) {
 		{`invalid_configuration: /role_bindings: has 1001 role bindings`, func(c *contents) { c.organization.RoleBindings = slices.Repeat(c.organization.RoleBindings, 1001) }},
 		{`invalid_configuration: /first_key/key`, func(c *contents) { c.organization.FirstKey = &integration.FirstKey{Account: "u-1", Key: "x"} }},
 		{`line 5: "integration/org-1/cspi-X": invalid_configuration: /id`, func(c *contents) { c.one.ID = "cspi-X" }},
+		{`/due: is missing: nothing would be looked at again`, func(c *contents) { c.one.Due = time.Time{} }},
+		{`/due: is missing`, func(c *contents) {
+			c.other.Mapping = integration.Mapping{Status: integration.MappingRequested, Attempt: 1}
+			c.other.Trust, c.other.Due = integration.Trust{Status: integration.TrustUnknown}, time.Time{}
+		}},
+		{`/due: want none: a draft whose mapping is ready`, func(c *contents) { draft(&c.other) }},
+		{`/trust/status: want unknown: a draft`, func(c *contents) {
+			draft(&c.other)
+			c.other.Due, c.other.Trust.Status = time.Time{}, integration.TrustValid
+		}},
+		{`/trust: was never asked for, and is`, func(c *contents) { draft(&c.other); c.other.Due, c.other.Trust.Asked = time.Time{}, true }},
+		{`/trust: was never asked for, and is`, func(c *contents) { c.other.Trust.Again = true }},
+		{`/mapping/platform: is missing`, func(c *contents) { c.one.Mapping.Platform = "" }},
+		{`/mapping/platform: is missing`, func(c *contents) { c.one.Mapping = integration.Mapping{Status: integration.MappingRequested} }},
+		{`/mapping/platform: want a role's ARN that ends in /cspi-00001`, func(c *contents) { c.one.Mapping.Platform = c.other.Mapping.Platform }},
+		{`/mapping/platform: want a role's ARN`, func(c *contents) { c.one.Mapping.Platform = "arn:aws:iam::111111111111:user/cspi-00001" }},
+		{`/mapping/platform: want 1 to 2048 characters`, func(c *contents) {
+			c.other.Config, c.other.Mapping.Platform = integration.Config{Kind: integration.KindGCP, Customer: "orders@shop-1.iam.gserviceaccount.com"}, "a\nb"
+		}},
 		{`/environment: want 1 to 64 letters`, func(c *contents) { c.one.Environment = "env\r\n" }},
 		{`/display_name: want 1 to 60 characters that can`, func(c *contents) { c.one.Name = "or\x1b[31mders" }},
 		{`/display_name: want 1 to 60 characters`, func(c *contents) { c.one.Name = strings.Repeat("é", 61) }},
@@ -134,14 +160,14 @@ func TestWhatNoDecisionCouldHaveMadeIsRefused(t *testing.T) {
 		{`/config/customer_azure_tenant_id: want it in lower case`, func(c *contents) {
 			c.other.Config = integration.Config{Kind: integration.KindAzure, Customer: "0F8FAD5B-D9CB-469F-A165-70867728950E"}
 		}},
-		{`/external_id: want 2 to 1224`, func(c *contents) { c.one.ExternalID = "*" }},
+		{`/external_id: want a UUID`, func(c *contents) { c.one.ExternalID = "chosen-by-somebody" }},
+		{`/external_id: want a UUID in lower case`, func(c *contents) { c.one.ExternalID = strings.ToUpper(c.one.ExternalID) }},
 		{`line 5: "integration/org-1/cspi-00001": invalid_configuration: /version`, func(c *contents) { c.one.Version = -9 }},
 		{`/version: want 1 to 9007199254740991`, func(c *contents) { c.one.Version = 1 << 53 }},
 		{`/epoch: want 0 to 9007199254740991`, func(c *contents) { c.one.Epoch = -1 }},
 		{`/epoch: 9007199254740991: want at most 9007199253692415`, func(c *contents) { c.one.Epoch = integration.MaxCount }},
 		{`/mapping/attempt`, func(c *contents) { c.one.Mapping.Attempt = -1 }},
 		{`/mapping/tries`, func(c *contents) { c.one.Mapping.Tries = -1 }},
-		{`/mapping/platform: want 0 to 2048 characters`, func(c *contents) { c.one.Mapping.Platform = "arn:aws:iam::1:role/\x00" }},
 		{`/trust/attempt`, func(c *contents) { c.one.Trust.Attempt = -1 }},
 		{`/trust/tries`, func(c *contents) { c.one.Trust.Tries = -1 }},
 		{`/trust/doubts: want 0 to 2`, func(c *contents) { c.one.Trust.Doubts = 3 }},
@@ -149,12 +175,12 @@ func TestWhatNoDecisionCouldHaveMadeIsRefused(t *testing.T) {
 			c.one.Trust.History = slices.Repeat([]integration.Change{{At: noon, From: "valid", To: "denied"}}, 11)
 		}},
 		{`/rotation: only of a customer's role`, func(c *contents) {
-			c.other.Rotation, c.other.Config = c.one.Rotation, integration.Config{Kind: integration.KindGCP}
+			c.other.Rotation, c.other.Config = c.one.Rotation, integration.Config{Kind: integration.KindGCP, Customer: "orders@shop-1.iam.gserviceaccount.com"}
 		}},
 		{`/rotation/other_external_id: is the current one`, func(c *contents) { c.one.Rotation.Other = c.one.ExternalID }},
-		{`/rotation/other_external_id: want 2 to 1224`, func(c *contents) { c.one.Rotation.Other = "" }},
+		{`/rotation/other_external_id: want a UUID`, func(c *contents) { c.one.Rotation.Other = "" }},
 		{`/rotation/started_by`, func(c *contents) { c.one.Rotation.StartedBy = "" }},
-		{`/connectors: nothing is bound to a draft`, func(c *contents) { c.one.Config.Customer, c.one.Rotation = "", nil }},
+		{`/connectors: nothing is bound to a draft`, func(c *contents) { draft(&c.one); c.one.Due, c.one.Rotation = time.Time{}, nil }},
 		{`/connectors: nothing is bound to a draft, or to what is being`, func(c *contents) { c.one.Mapping.Status, c.one.Rotation = integration.MappingRemoving, nil }},
 		{`/connectors: want 1 to 64 letters`, func(c *contents) {
 			c.one.Connectors = map[integration.ConnectorID]integration.Binding{"l/c": {BoundBy: "u-1"}}

@@ -85,11 +85,12 @@ const atOnce = 1000
 // write writes the records, and behind them on each partition a cursor that says that nothing was decided: what is behind
 // one belongs together.
 func write(ctx context.Context, cl *kgo.Client, t events.Topics, all []events.Stored) error {
+	now := time.Now().UTC().Truncate(time.Millisecond)
 	for some := range slices.Chunk(all, atOnce) {
 		records := make([]*kgo.Record, len(some))
 		for n, s := range some {
 			if s.Integration != nil {
-				next := *s.Integration
+				next := s.Integration.Resumed(now)
 				next.Epoch += EpochsAhead
 				s.Integration = &next
 			}
