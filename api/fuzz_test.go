@@ -89,13 +89,13 @@ func FuzzAnyRequest(f *testing.F) {
 	operations := apitest.Operations(f)
 	slices.SortFunc(operations, func(a, b apitest.Operation) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })
 	for n := range operations {
-		f.Add(uint8(n), made.ID, "environment=env-abcdef&page_size=1&page_token=Mi5JbnRlZ3JhdGlvbiBjc3BpLWE&wait=0s", "", "k", "0", "{}")
-		f.Add(uint8(n), "rb-0", "page_token=Mi5Sb2xlQmluZGluZyByYi0w&crn_pattern=crn%3A%2F%2Frolebridge%2Forganization%3Dorg-a%2Fenvironment%3De%2Fprovider-integration%3D*", "", "", "-1", `{"display_name":"n"}`)
-		f.Add(uint8(n), "%2e%2e%2f", "for=s3-sink&bucket=b&after=9999999999999999999&force=1", "Bearer a.b.c", "", "x", "[")
-		f.Add(uint8(n), "\x00", "wait=1e9&role=%ff;&page_size=101", "Basic !", "\x7f", "99999999999999999999", `{"overlap_seconds":1e400}`)
-		f.Add(uint8(n), made.ID, "wait=0s", "", "", "", `{"kind":"trust","policy":"{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\"}]}"}`)
+		f.Add(uint8(n), made.ID, "environment=env-abcdef&page_size=1&page_token=Mi5JbnRlZ3JhdGlvbiBjc3BpLWE&wait=0s", "", "k", "0", "{}", "application/json")
+		f.Add(uint8(n), "rb-0", "page_token=Mi5Sb2xlQmluZGluZyByYi0w&crn_pattern=crn%3A%2F%2Frolebridge%2Forganization%3Dorg-a%2Fenvironment%3De%2Fprovider-integration%3D*", "", "", "-1", `{"display_name":"n"}`, "application/json; charset=utf-8")
+		f.Add(uint8(n), "%2e%2e%2f", "for=s3-sink&bucket=b&after=9999999999999999999&force=1&since=2026-01-02T15:04:05Z", "Bearer a.b.c", "", "x", "[", "text/plain; a")
+		f.Add(uint8(n), "\x00", "wait=1e9&role=%ff;&page_size=101", "Basic !", "\x7f", "99999999999999999999", `{"overlap_seconds":1e400}`, "application/json; charset=\"%zz")
+		f.Add(uint8(n), made.ID, "wait=0s", "", "", "", `{"kind":"trust","policy":"{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\"}]}"}`, "application/json")
 	}
-	f.Fuzz(func(t *testing.T, n uint8, id, query, authorization, key, last, body string) {
+	f.Fuzz(func(t *testing.T, n uint8, id, query, authorization, key, last, body, media string) {
 		op := operations[int(n)%len(operations)]
 		if op.Path == watched {
 			op.Method = http.MethodHead // a stream would not end
@@ -116,7 +116,7 @@ func FuzzAnyRequest(f *testing.F) {
 			r.Header.Set("Idempotency-Key", key)
 		}
 		r.Header.Set("Last-Event-ID", last)
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Type", media)
 		if q := r.URL.Query(); q.Get("wait") != "" { // nothing is being waited for: it would take as long as it says
 			q.Set("wait", "0"+q.Get("wait"))
 			if d, err := time.ParseDuration(q.Get("wait")); err != nil || d > time.Millisecond {

@@ -54,7 +54,8 @@ func FuzzAnAnswer(f *testing.F) {
 		if (err == nil) && status >= 300 {
 			t.Fatalf("%d %q: no error", status, body)
 		}
-		for _, err := range []error{err, watched(t, c)} {
+		_, _, listed := c.History(t.Context(), "cspi-00001")
+		for _, err := range []error{err, listed, watched(t, c)} {
 			if err == nil {
 				continue
 			}
