@@ -88,7 +88,7 @@ func reference(root *cobra.Command) string {
 
 ` + "`rolebridge completion bash|zsh|fish|powershell`" + ` prints a script for the shell; ` + "`--help`" + ` of each says where it goes. All of them ask the
 program what fits: verbs, flags, names of contexts, and ids of what the API has. The script for bash is tried in a real bash;
-those for the other shells are generated from the same commands, and not tried in theirs.
+those for the other shells are generated from the same commands; a zsh and a fish, where a test finds one, only read theirs.
 `)
 	for _, c := range visible(root)[1:] {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", c.CommandPath(), cmp.Or(c.Long, c.Short))

@@ -33,7 +33,8 @@ type Config struct {
 	Replica string `koanf:"replica"`
 }
 
-// Defaults hold a minute of 300 new sessions a second while Kafka is away, in some 20 MB.
+// Defaults hold a minute of 300 new sessions a second while Kafka is away, in some 20 MB for each trail: a
+// process with several roles has one for each.
 func Defaults() Config { return Config{Queue: 20_000, Window: 5 * time.Second} }
 
 // Validate reports all faults at once, each as "path: value: what is allowed".
@@ -76,8 +77,9 @@ type Trail struct {
 	refusals map[events.Audit]folded // of the present window, by what is alike of them; Run's
 }
 
-// New returns the trail of source ([events.SourceAPI], [events.SourceBroker]) that writes through client, which was made with [Config.ProducerOptions] and stays the caller's to
-// close. Errors: a config that is not valid, metrics that are registered already.
+// New returns the trail of source ([events.SourceAPI], [events.SourceBroker]) that writes through client, which was made with
+// [Config.ProducerOptions] and stays the caller's to close. Errors: a config that is not valid, metrics that are registered
+// already.
 func New(cfg Config, source string, client *kgo.Client, codec *events.Codec, log *slog.Logger, reg prometheus.Registerer) (*Trail, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
