@@ -44,7 +44,7 @@ type Patient struct {
 	API func(context.Context) error
 }
 
-// look is the look at one part. An error is a failure without advice.
+// look is the look at one part. An error is a failure, without advice unless there was no answer in time.
 type look func(context.Context) ([]Finding, error)
 
 // Examine looks at one part after the other and tells each finding as it comes. The error is of the settings.
@@ -76,7 +76,11 @@ func (p *Patient) Examine(ctx context.Context, tell func(Finding)) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			found = append(found, failure(errText(err), ""))
+			do := ""
+			if errors.Is(err, context.DeadlineExceeded) {
+				do = "Look again. If it stays so, see in the log of what was asked whether it is overloaded, and whether the network lets all of it through."
+			}
+			found = append(found, failure(errText(err), do))
 		}
 		for _, f := range found {
 			f.Part = part.name

@@ -120,6 +120,8 @@ func (k *kafkaPart) behind(ctx context.Context) ([]Finding, error) {
 		return one(skipped("topics are missing"))
 	}
 	groups := k.patient.Groups()
+	counting, cancel := context.WithTimeout(ctx, countWithin)
+	defer cancel()
 	var found []Finding
 	for _, role := range k.patient.Roles {
 		group, has := groups[role]
@@ -139,9 +141,9 @@ func (k *kafkaPart) behind(ctx context.Context) ([]Finding, error) {
 		case err != nil:
 			return found, fmt.Errorf("group %s: %w", group, err)
 		case len(lag.Members) == 0:
-			found = append(found, nobody(role, group, k.waiting(ctx, lag.Lag)))
+			found = append(found, nobody(role, group, k.waiting(counting, lag.Lag)))
 		default:
-			found = append(found, ok(fmt.Sprintf("%s: %s, %s behind", role, plural.Of(len(lag.Members), "worker"), k.waiting(ctx, lag.Lag))))
+			found = append(found, ok(fmt.Sprintf("%s: %s, %s behind", role, plural.Of(len(lag.Members), "worker"), k.waiting(counting, lag.Lag))))
 		}
 	}
 	if len(found) == 0 {
