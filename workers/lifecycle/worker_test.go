@@ -244,10 +244,11 @@ func TestNothingIsDecidedTwiceWhenTheGroupIsRenamed(t *testing.T) {
 	in.start("a")
 	in.send(in.commands(70, 80, 3)...)
 	in.await(83)
-	offsets, err := in.admin.FetchOffsets(t.Context(), derived)
-	if err != nil || len(offsets.Offsets()) == 0 {
-		t.Errorf("group %s has offsets %v, %v: want those of the decider without a group of its own", derived, offsets, err)
-	}
+	// They are committed with the decisions, and told once the transaction's marker is written.
+	polltest.Until(t, "group "+derived+" has offsets: it is that of a decider without a group of its own", func() bool {
+		offsets, err := in.admin.FetchOffsets(t.Context(), derived)
+		return err == nil && len(offsets.Offsets()) > 0
+	})
 }
 
 func TestWhatKafkaTookBackIsDecidedAgainAlthoughItsOffsetsAreCommitted(t *testing.T) {
