@@ -2,10 +2,7 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -27,8 +24,11 @@ func nobodyDecides(ctx context.Context, admin *kadm.Client, t events.Topics, gro
 	settled := time.NewTimer(settleWithin)
 	defer settled.Stop()
 	for {
-		moving, err := readers(ctx, admin, t, group)
-		if err == nil && moving == "" || err != nil && !kerr.IsRetriable(err) {
+		reading, moving, err := events.Readers(ctx, admin, t.Commands(), group)
+		switch {
+		case len(reading) > 0:
+			return fmt.Errorf("%w: group %s has %d members", ErrDeciders, reading[0].Group, len(reading[0].Members))
+		case err == nil && len(moving) == 0 || err != nil && !kerr.IsRetriable(err):
 			return err
 		}
 		select {
@@ -37,36 +37,9 @@ func nobodyDecides(ctx context.Context, admin *kadm.Client, t events.Topics, gro
 			if err != nil {
 				return err
 			}
-			return fmt.Errorf("%w: group %s rebalances, so nobody can tell whether it reads %s; try again", ErrDeciders, moving, t.Commands())
+			return fmt.Errorf("%w: group %s rebalances, so nobody can tell whether it reads %s; try again", ErrDeciders, moving[0].Group, t.Commands())
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-}
-
-// readers returns [ErrDeciders] if there are any, else a group that rebalances, of which that cannot be told.
-func readers(ctx context.Context, admin *kadm.Client, t events.Topics, group string) (moving string, err error) {
-	all, err := admin.ListGroups(ctx)
-	if err != nil {
-		return "", fmt.Errorf("list groups: %w", err)
-	}
-	described, err := admin.DescribeGroups(ctx, slices.Compact(slices.Sorted(slices.Values(append(all.Groups(), group))))...)
-	if err != nil {
-		return "", fmt.Errorf("describe groups: %w", err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(described)) {
-		g := described[name]
-		_, assigned := g.AssignedPartitions()[t.Commands()]
-		switch {
-		case errors.Is(g.Err, kerr.GroupIDNotFound): // it has never been, or is gone by now
-		case g.Err != nil:
-			return "", fmt.Errorf("describe group %s: %w", name, g.Err)
-		case len(g.Members) == 0:
-		case name == group || assigned || slices.Contains(g.JoinTopics(), t.Commands()):
-			return "", fmt.Errorf("%w: group %s has %d members", ErrDeciders, name, len(g.Members))
-		case g.State != "Stable" && (g.ProtocolType == "consumer" || g.ProtocolType == ""):
-			moving = name
-		}
-	}
-	return moving, nil
 }

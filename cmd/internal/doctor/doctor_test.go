@@ -38,11 +38,12 @@ import (
 
 // site is an installation in order, of which a test breaks one thing.
 type site struct {
-	t     *testing.T
-	p     doctor.Patient
-	kafka []kgo.Opt
-	admin *kadm.Client
-	sts   http.HandlerFunc
+	t      *testing.T
+	p      doctor.Patient
+	kafka  []kgo.Opt
+	client *kgo.Client
+	admin  *kadm.Client
+	sts    http.HandlerFunc
 }
 
 func newSite(t *testing.T, brokers []string, options ...kgo.Opt) *site {
@@ -65,7 +66,7 @@ func newSite(t *testing.T, brokers []string, options ...kgo.Opt) *site {
 	cl, err := kgo.NewClient(s.kafka...)
 	s.must(err)
 	t.Cleanup(cl.Close)
-	s.admin = kadm.NewClient(cl)
+	s.client, s.admin = cl, kadm.NewClient(cl)
 	_, err = events.Apply(t.Context(), s.admin, c.Topics.Names(), 1)
 	s.must(err)
 	s.register(&c, "*")
@@ -169,6 +170,10 @@ func TestEachFaultIsFoundWithWhatToDo(t *testing.T) {
 		}, "topics", doctor.Warning, "events: retention.ms is 1000", "kafka-configs"},
 		{"no decider runs", func(s *site) { s.p.Lifecycle.Group = "none" }, "lag", doctor.Failure, "no lifecycle runs", "serve --roles lifecycle"},
 		{"deciders run in another group, too", func(s *site) { s.join("former", s.p.Topics.Names().Commands()) }, "lag", doctor.Warning, "group former reads", "one lifecycle.group"},
+		{"a group joined that has no partition yet", func(s *site) {
+			testenv.JoinGroup(s.t, s.client, "former", true, s.p.Topics.Names().Commands())
+		}, "lag", doctor.Warning, "group former reads", "one lifecycle.group"},
+		{"a group rebalances", func(s *site) { testenv.JoinGroup(s.t, s.client, "former", false, "t") }, "lag", doctor.Warning, "group former rebalances", "once it has settled"},
 		{"nothing is signed", func(s *site) { s.p.Commands.SigningKeyFile = ""; s.p.Lifecycle.SignersFile = "" }, "signatures", doctor.Skipped, "not signed", ""},
 		{"nothing is signed and it must be", func(s *site) { s.p.Commands.SigningKeyFile = ""; s.p.Lifecycle.RequireSigned = true }, "signatures", doctor.Failure, "the api signs nothing", "commands.signing_key_file"},
 		{"the signing key is lost", func(s *site) { s.must(os.Remove(s.p.Commands.SigningKeyFile)) }, "signatures", doctor.Failure, "key.pem", "signing-key create"},
@@ -285,6 +290,15 @@ func TestTheCommandsThatGrantMissingRightsAreEnough(t *testing.T) {
 	s.must(err)
 	s.sweepsAsWorker(broker.Brokers(), operator, "what cannot be seen is not said to hang", func(found []hanging.Transaction, err error) bool {
 		return errors.Is(err, hanging.ErrUnseen) && len(found) == 0
+	})
+	s.grantAll()
+	// Who may list all groups and describe some is told so of the rest.
+	_, err = s.admin.CreateACLs(t.Context(), kadm.NewACLs().Clusters().Allow("User:worker").AllowHosts().Operations(kadm.OpDescribe).ResourcePatternType(kadm.ACLPatternLiteral))
+	s.must(err)
+	polltest.Until(t, "groups that may not be described are told of", func() bool {
+		return slices.ContainsFunc(s.examine(), func(f doctor.Finding) bool {
+			return f.Part == "lag" && f.Verdict == doctor.Warning && strings.Contains(f.Found, "nobody can tell whether other groups") && strings.HasSuffix(f.Do, "--operation Describe --group '*'")
+		})
 	})
 	s.grantAll()
 	s.p.Roles = app.Roles()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -150,7 +151,7 @@ func (k *kafkaPart) behind(ctx context.Context) ([]Finding, error) {
 		return one(skipped("the roles read no topic in a group"))
 	}
 	if slices.Contains(k.patient.Roles, app.Lifecycle) {
-		others, err := k.otherDeciders(ctx, groups[app.Lifecycle])
+		others, err := k.otherDeciders(ctx, groups)
 		return append(found, others...), err
 	}
 	return found, nil
@@ -158,26 +159,24 @@ func (k *kafkaPart) behind(ctx context.Context) ([]Finding, error) {
 
 // otherDeciders are groups beside the deciders' own that read the commands, as after a change of lifecycle.group that some have
 // not heard of. A group that we may not see is not found.
-func (k *kafkaPart) otherDeciders(ctx context.Context, own string) (found []Finding, err error) {
-	all, err := k.admin.ListGroups(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list groups: %w", err)
-	}
-	names := slices.DeleteFunc(all.Groups(), func(name string) bool { return name == own })
-	if len(names) == 0 {
-		return nil, nil // else all would be described
-	}
-	described, err := k.admin.DescribeGroups(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("describe groups: %w", err)
-	}
-	for _, g := range described.Sorted() {
-		if _, reads := g.AssignedPartitions()[k.topics.Commands()]; reads {
-			found = append(found, warning(fmt.Sprintf("group %s reads %s beside group %s: deciders of two groups decide everything twice", g.Group, k.topics.Commands(), own),
+func (k *kafkaPart) otherDeciders(ctx context.Context, groups map[app.Role]string) (found []Finding, err error) {
+	own, commands := groups[app.Lifecycle], k.topics.Commands()
+	reading, moving, err := events.Readers(ctx, k.admin, commands)
+	for _, g := range reading {
+		if g.Group != own {
+			found = append(found, warning(fmt.Sprintf("group %s reads %s beside group %s: deciders of two groups decide everything twice", g.Group, commands, own),
 				"If its members are deciders, stop them, and give all of them one lifecycle.group (docs/OPERATIONS.md, Groups)."))
 		}
 	}
-	return found, nil
+	for _, g := range moving {
+		if !slices.Contains(slices.Collect(maps.Values(groups)), g.Group) { // of ours it is known what they read
+			found = append(found, warning(fmt.Sprintf("group %s rebalances, so nobody can tell whether it reads %s", g.Group, commands), "Look again once it has settled."))
+		}
+	}
+	if errors.Is(err, kerr.GroupAuthorizationFailed) {
+		return append(found, warning(fmt.Sprintf("nobody can tell whether other groups read %s: %v", commands, err), k.grant([]right{{kadm.OpDescribe, onGroup, "*"}}))), nil
+	}
+	return found, err
 }
 
 func nobody(role app.Role, group, waiting string) Finding {
