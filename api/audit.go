@@ -72,8 +72,18 @@ func (s *Server) keyOf(id string) (known string, o integration.OrganizationID) {
 	return "", ""
 }
 
-// named is what of a path may stand in the trail: ids, and nothing that looks like a text of somebody's.
-var named = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:@|-]{0,127}$`)
+// ids are those of integrations, role bindings and API keys, by their form alone.
+var ids = regexp.MustCompile(`^(cspi-[a-z0-9]{5,32}|rb-[a-z0-9]{16}|[A-Z0-9]{16})$`)
+
+// named returns the id in the path of a request for the trail: one that has the form of an id, that of an account of the
+// caller's, or any if the change was made. What else stands there may be a secret that was put into the wrong place.
+func (s *Server) named(c *call, made bool) string {
+	id := c.PathValue("id")
+	if _, ok := s.replica.Account(c.Organization, integration.Principal(id)); ok || made || ids.MatchString(id) {
+		return id
+	}
+	return ""
+}
 
 // noteChange notes what a known caller asked to be changed, and the answer. Reading is not noted.
 func (s *Server) noteChange(rt route, c *call, a answer, err error) {
@@ -88,7 +98,7 @@ func (s *Server) noteChange(rt route, c *call, a answer, err error) {
 		note.Code, note.Status = string(f.code), f.answer()
 	}
 	about := events.Audit{Organization: c.Organization, Time: time.Now()}
-	if id := c.PathValue("id"); named.MatchString(id) {
+	if id := s.named(c, err == nil); id != "" {
 		note.Resource = id
 	} else if at, err := url.Parse(a.location); err == nil && a.location != "" {
 		note.Resource = path.Base(at.Path)

@@ -111,6 +111,16 @@ func TestWhoFailsToLogInAndWhoChangesSomethingIsNoted(t *testing.T) {
 	if !slices.Equal(changes, wanted) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(changes, "\n"), strings.Join(wanted, "\n"))
 	}
+
+	// Where an id belongs somebody may put a secret.
+	for _, path := range []string{"/iam/v2/api-keys/rbk_1234567890abcdefghijk", "/pim/v2/integrations/" + apitest.Secret + inEnv, "/iam/v2/users/rbc_abc"} {
+		request(t, s, apitest.Admin, http.MethodDelete, path, "")
+	}
+	for _, a := range trail.taken() {
+		if n, ok := a.Note.(events.ChangeAsked); !ok || n.Resource != "" && n.Resource != i.ID || a.Integration != "" && string(a.Integration) != i.ID {
+			t.Errorf("got %+v, want nothing of a secret", a)
+		}
+	}
 }
 
 // breaking is a replica that panics when an integration is read for the first time, or when an answer is waited for.

@@ -132,6 +132,8 @@ func TestAWrongParameterIsNamed(t *testing.T) {
 		one + inEnv + "&page_token=Mi5Vc2VyIHUtYQ":             "page_token", // of another list
 		one + inEnv + "&provider=oracle":                       "provider",
 		two + inEnv + "&status=SOMETHING":                      "status",
+		two + inEnv + "&page_size=&page_size=7":                "page_size",
+		two + inEnv + "&environment=env-other":                 "environment",
 		mine + i.ID + "/validation?wait=31s":                   "wait",
 		mine + i.ID + "/validation?after=x":                    "after",
 		mine + i.ID + "/policies?for=kafka":                    "for",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -119,6 +120,17 @@ type route struct {
 	path    string
 	methods map[string]endpoint
 	public  http.HandlerFunc
+	many    string // the parameter that may be there more than once
+}
+
+// once refuses a parameter that is there more than once, of which some would take the first and others the last.
+func (rt route) once(q url.Values) error {
+	for name, values := range q {
+		if len(values) > 1 && name != rt.many {
+			return failParameter(name, "want it once")
+		}
+	}
+	return nil
 }
 
 func (s *Server) routes() []route {
@@ -144,11 +156,11 @@ func (s *Server) routes() []route {
 		{path: one + "/rotation", methods: map[string]endpoint{
 			http.MethodGet: s.readRotation, http.MethodPost: s.rotate, http.MethodDelete: s.abortRotation,
 		}},
-		{path: iamPath(wire.KindUser), methods: map[string]endpoint{http.MethodGet: users.list, http.MethodPost: users.create}},
+		{path: iamPath(wire.KindUser), many: "display_name", methods: map[string]endpoint{http.MethodGet: users.list, http.MethodPost: users.create}},
 		{path: iamPath(wire.KindUser) + "/{id}", methods: map[string]endpoint{
 			http.MethodGet: users.read, http.MethodPatch: users.update, http.MethodDelete: users.delete,
 		}},
-		{path: iamPath(wire.KindServiceAccount), methods: map[string]endpoint{http.MethodGet: programs.list, http.MethodPost: programs.create}},
+		{path: iamPath(wire.KindServiceAccount), many: "display_name", methods: map[string]endpoint{http.MethodGet: programs.list, http.MethodPost: programs.create}},
 		{path: iamPath(wire.KindServiceAccount) + "/{id}", methods: map[string]endpoint{
 			http.MethodGet: programs.read, http.MethodPatch: programs.update, http.MethodDelete: programs.delete,
 		}},
@@ -275,6 +287,9 @@ func (s *Server) answer(rt route, w http.ResponseWriter, r *http.Request, id str
 		return answer{}, refused
 	}
 	c := &call{Request: r, caller: who, id: id}
+	if err := rt.once(r.URL.Query()); err != nil {
+		return answer{}, err
+	}
 	a, err := guarded(func() (answer, error) { return s.asked(c, w, do) }) // here already: what panicked may have been carried out
 	a.command = cmp.Or(a.command, c.sent)
 	s.noteChange(rt, c, a, err)

@@ -54,7 +54,9 @@ func New(c Config) (*Client, error) {
 	var faults []error
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		faults = append(faults, fmt.Errorf("url: %q: want the http or https URL of the API", c.URL))
+		faults = append(faults, fmt.Errorf("url: %q: want the http or https URL of the API", withoutUser(c.URL)))
+	} else if u.User != nil {
+		faults = append(faults, fmt.Errorf("url: %q: want it without a user and a password: who asks is said by the API key", withoutUser(c.URL)))
 	}
 	if c.Key == "" {
 		faults = append(faults, errors.New("key: empty: want the id of an API key"))
@@ -71,6 +73,14 @@ func New(c Config) (*Client, error) {
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.HTTP = &own
 	return &Client{c}, errors.Join(faults...)
+}
+
+// withoutUser is a text that should be a URL without what may be a password in it.
+func withoutUser(text string) string {
+	if at := strings.LastIndexByte(text, '@'); at >= 0 {
+		return "…" + text[at:]
+	}
+	return text
 }
 
 // request is one call. Without a key, a write is tried once.

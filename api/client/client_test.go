@@ -126,6 +126,12 @@ func TestAWrongConfigurationIsNamed(t *testing.T) {
 			t.Errorf("%q is not in %v", want, err)
 		}
 	}
+	for _, url := range []string{"https://user:hush@api.example.com", "http://user:hush@api.example.com/%zz", "user:hush@api.example.com"} {
+		_, err := client.New(client.Config{URL: url, Key: "K", Secret: secret.New("s")})
+		if err == nil || !strings.Contains(err.Error(), "url: ") || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: got %v, want a fault without the password", url, err)
+		}
+	}
 }
 
 func TestACountIsOneRequestForOneOfThem(t *testing.T) {

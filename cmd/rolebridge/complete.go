@@ -149,11 +149,14 @@ func (s streams) remember() []contexts.Context {
 	return book.List()
 }
 
+// longestURL bounds what stands beside a name that is offered.
+const longestURL = 80
+
 // contextNames are those of the file but the given ones, with where they lead.
 func (s streams) contextNames(but []string) (names []string) {
 	for _, c := range s.remember() {
 		if !slices.Contains(but, c.Name) {
-			names = append(names, c.Name+"\t"+c.URL)
+			names = append(names, c.Name+"\t"+oneLine(c.URL, longestURL))
 		}
 	}
 	return names

@@ -127,6 +127,12 @@ func TestContextsAreListedUsedChangedAndDeleted(t *testing.T) {
 	if !strings.Contains(gone.out, `Deleted context "second".`) || !strings.Contains(gone.err, "No context is current") {
 		t.Errorf("got %q and %q", gone.out, gone.err)
 	}
+	url := c.env[envURL]
+	delete(c.env, envURL)
+	if got := c.want(t, 2, "pi", "list"); !strings.Contains(got.err, "rolebridge context use <name>") {
+		t.Errorf("got %q, want that there is one to choose", got.err)
+	}
+	c.env[envURL] = url
 	c.want(t, 2, "context", "describe")
 	c.want(t, 0, "context", "describe", "one")
 	c.want(t, 0, "context", "delete", "one", "--force")

@@ -12,12 +12,13 @@ import (
 )
 
 func newIntegrationDelete(s streams) *cobra.Command {
-	l, out, force := login{streams: s}, format(""), false
+	l, out, force, unbind := login{streams: s}, format(""), false, false
 	var wait waiting
 	c := &cobra.Command{
 		Use:   "delete <id-1> [id-2] ... [id-n]",
 		Short: "Delete one or more provider integrations.",
-		Long: `Delete one or more provider integrations. Those that connectors are bound to stay, unless forced.
+		Long: `Delete one or more provider integrations. Those that connectors are bound to stay, unless --unbind is
+given: their connectors get no sessions any more.
 
 Asks first, unless forced.`,
 		Example: examples(
@@ -36,7 +37,7 @@ Asks first, unless forced.`,
 					i, err := api.Read(c.Context(), environment, id)
 					return i.DisplayName, err
 				},
-				remove: func(id string) error { return api.Delete(c.Context(), environment, id, force) },
+				remove: func(id string) error { return api.Delete(c.Context(), environment, id, unbind) },
 			}
 			if wait.on {
 				d.removed = func(id string) error { return wait.gone(c.Context(), s.err, api, id, oneAsk) }
@@ -46,7 +47,8 @@ Asks first, unless forced.`,
 	}
 	l.flags(c)
 	out.flag(c)
-	c.Flags().BoolVar(&force, "force", false, "Do not ask, and delete also while connectors are bound.")
+	c.Flags().BoolVar(&force, "force", false, "Do not ask.")
+	c.Flags().BoolVar(&unbind, "unbind", false, "Delete also while connectors are bound, which get no sessions then.")
 	wait.flags(c, "Wait until the platform's role is removed, with progress on standard error.")
 	return c
 }

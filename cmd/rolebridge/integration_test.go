@@ -199,7 +199,11 @@ func TestADeletionAsksFirst(t *testing.T) {
 		t.Errorf("got %q, want the name in the question", got.err)
 	}
 	i, _ = create(t, c, "--customer-role-arn", roleARN)
-	got := c.want(t, 4, "pi", "delete", "cspi-unknown1", i.ID, "--force")
+	c.want(t, 0, "connector", "bind", i.ID, "lcc-1")
+	if got := c.want(t, 5, "pi", "delete", i.ID, "--force"); !strings.Contains(got.err, "in_use") {
+		t.Errorf("got %q, want a connector that is bound to stay", got.err)
+	}
+	got := c.want(t, 4, "pi", "delete", "cspi-unknown1", i.ID, "--force", "--unbind")
 	if !strings.Contains(got.out, `Deleted provider integration "`+i.ID+`".`) || !strings.Contains(got.err, "cspi-unknown1") {
 		t.Errorf("got %q and %q", got.out, got.err)
 	}

@@ -170,6 +170,9 @@ func (l *login) asking() (*client.Client, place, error) {
 	}
 	switch {
 	case p.URL == "":
+		if book, err := l.readBook(); err == nil && len(book.List()) > 0 {
+			return nil, p, usagef("no address of the API: set --url or %s, or choose a context: rolebridge context use <name>, --context <name>", envURL)
+		}
 		return nil, p, usagef("no address of the API: set --url or %s, or save one: rolebridge context create", envURL)
 	case p.Key == "" || p.Secret.Empty():
 		return nil, p, usagef("no API key for %s: set --key-file, or %s and %s, or save one: rolebridge context create", p.URL, envKey, envSecret)

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/rolebridge/rolebridge/events"
 	"github.com/rolebridge/rolebridge/integration"
@@ -70,6 +72,8 @@ func (s streams) apply(ctx context.Context, out format, k atKafka) error {
 		return err
 	}
 	switch {
+	case errors.Is(err, kerr.InvalidReplicationFactor):
+		return usagef("replication factor %d: the cluster has fewer brokers than that, or wants more replicas: %w", k.Topics.Replication, err)
 	case err != nil:
 		return &called{err}
 	case len(done.Drifts) > 0:

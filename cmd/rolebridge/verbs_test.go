@@ -223,6 +223,9 @@ func TestTopicsAreMadeAndDriftIsReported(t *testing.T) {
 		t.Errorf("got %q", got.out)
 	}
 	c.want(t, 2, "topics", "apply", "--brokers", "x:1", "--partitions", "0")
+	if got := c.want(t, 2, append(args[:len(args)-1:len(args)-1], "3", "--prefix", "y.")...); !strings.Contains(got.err, "replication factor 3: the cluster has fewer brokers") {
+		t.Errorf("got %q", got.err)
+	}
 }
 
 func TestPolicyVerbsFitIntoCI(t *testing.T) {

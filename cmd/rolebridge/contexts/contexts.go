@@ -184,6 +184,9 @@ func (f File) Change(ctx context.Context, change func(*Book) error) error {
 	if err := os.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
 		return err
 	}
+	if info, err := os.Stat(f.Path + ".lock"); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s.lock: not a file", f.Path) // see Read
+	}
 	lock := flock.New(f.Path+".lock", flock.SetPermissions(0o600))
 	ctx, cancel := context.WithTimeout(ctx, locked)
 	defer cancel()

@@ -140,4 +140,11 @@ func TestWhatIsNoFileIsNotWaitedFor(t *testing.T) {
 			t.Errorf("%s: got %v", path, err)
 		}
 	}
+	good := filepath.Join(t.TempDir(), "config.yaml")
+	if err := syscall.Mkfifo(good+".lock", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := at(t, good).Change(t.Context(), func(*contexts.Book) error { return nil }); err == nil || !strings.Contains(err.Error(), "not a file") {
+		t.Errorf("a pipe for the lock: got %v", err)
+	}
 }
