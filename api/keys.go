@@ -5,17 +5,17 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/rolebridge/rolebridge/integration"
 	"github.com/rolebridge/rolebridge/internal/secret"
+	"github.com/rolebridge/rolebridge/internal/strictyaml"
 )
 
-// Key is an API key of the operator's own, beside those of accounts: whose it is, in which organization, and the SHA-256 of its secret. The secret itself is with its
-// owner only; being random and long it needs no slow hash.
+// Key is an API key of the operator's own, beside those of accounts: whose it is, in which organization, and the SHA-256 of its
+// secret. The secret itself is with its owner only; being random and long it needs no slow hash.
 type Key struct {
 	ID           string
 	Organization integration.OrganizationID
@@ -89,9 +89,13 @@ func ReadKeys(path string) (Keys, error) {
 		faults = append(faults, fmt.Errorf("api.keys: %s: others may read it (%v): want mode 0600", path, info.Mode().Perm()))
 	}
 	var file keyFile
-	dec := yaml.NewDecoder(f)
-	dec.KnownFields(true)
-	if err := dec.Decode(&file); err != nil {
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return nil, fmt.Errorf("api.keys: %w", err)
+	}
+	if err := strictyaml.Decode(text, &file); errors.Is(err, strictyaml.ErrMore) {
+		return nil, fmt.Errorf("api.keys: %s: %w", path, err)
+	} else if err != nil { // whose text may have a secret
 		return nil, fmt.Errorf("api.keys: %s: want a list of keys, each with key, secret or secret_sha256, organization, principal", path)
 	}
 	keys := make([]Key, 0, len(file.Keys))

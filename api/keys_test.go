@@ -64,4 +64,7 @@ func TestWrongKeysAreNamedAndTheirSecretsAreNot(t *testing.T) {
 	if _, err := api.ReadKeys(keyFile(t, "keys:\n  - {kee: leaked-secret-leaked}\n", 0o600)); err == nil || strings.Contains(err.Error(), "leaked") {
 		t.Errorf("an unknown field: got %v, want an error without the file's text", err)
 	}
+	if _, err := api.ReadKeys(keyFile(t, "keys: []\n---\nkeys: []\n", 0o600)); err == nil || !strings.Contains(err.Error(), "a second document") {
+		t.Errorf("two documents: got %v", err)
+	}
 }

@@ -504,6 +504,9 @@ func TestAKeyIsReadAsItWasWrittenAndNeverPrinted(t *testing.T) {
 func TestFaultsOfRegisteredKeysAreAllNamed(t *testing.T) {
 	t.Parallel()
 	good := signature.NewKey().Public().String()
+	if _, err := signature.ParseSigners(fmt.Appendf(nil, "signers:\n- {name: a, public_key: %s, actors: [u-1]}\n---\nsigners: []\n", good)); err == nil || !strings.Contains(err.Error(), "a second document") {
+		t.Errorf("two documents: got %v", err)
+	}
 	_, err := signature.ParseSigners(fmt.Appendf(nil, `signers:
 - {public_key: "no base64!", actors: [u-1]}
 - {name: a, public_key: %s, actors: ["u-*-x"], organizations: [""], sources: ["/a/*/b"]}

@@ -1,7 +1,6 @@
 package signature
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/rolebridge/rolebridge/integration"
+	"github.com/rolebridge/rolebridge/internal/strictyaml"
 )
 
 // A signed command's time must lie between these bounds of the decider's clock. Older ones could be sent a second time
@@ -122,9 +122,7 @@ func (f signersFile) within(n int, source string) (by int, wider string) {
 // It names all faults at once.
 func ParseSigners(text []byte) (*Signers, error) {
 	var file signersFile
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true)
-	if err := dec.Decode(&file); err != nil {
+	if err := strictyaml.Decode(text, &file); err != nil {
 		return nil, fmt.Errorf("signers: want a list of signers, each with name, public_key, actors, and perhaps organizations and sources: %w", err)
 	}
 	if n := len(file.Signers); n == 0 || n > MaxSigners {

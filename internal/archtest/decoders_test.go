@@ -11,7 +11,7 @@ import (
 // decodes are calls that make something of bytes, by how they begin. Code that takes bytes apart by itself is seen by its name
 // alone, if that says that it parses.
 var decodes = []string{
-	"json.Unmarshal", "json.NewDecoder", "yaml.Unmarshal", "yaml.NewDecoder", "yaml.Parser", "xml.Unmarshal", "xml.NewDecoder", "gob.NewDecoder",
+	"json.Unmarshal", "json.NewDecoder", "yaml.Unmarshal", "yaml.NewDecoder", "yaml.Parser", "strictyaml.Decode", "xml.Unmarshal", "xml.NewDecoder", "gob.NewDecoder",
 	"jsonschema.UnmarshalJSON", "jcs.Transform", "pem.Decode", "x509.Parse", "jwt.ParseSigned", "keyset.NewJSONReader", "sse.Read",
 	"spiffebundle.Parse", "x509bundle.Parse", "arn.Parse", "url.Parse", "url.PathUnescape", "url.QueryUnescape", "hex.DecodeString", "base64.", "netip.Parse",
 	"net.ParseIP", "net.SplitHostPort", "strconv.Parse", "strconv.Atoi", "time.Parse", "mime.ParseMediaType", "tls.X509KeyPair", "fmt.Sscan",
@@ -113,6 +113,9 @@ var fuzzed = map[string]string{
 	"internal/identity.web.keys":       "internal/identity.FuzzAnIssuersDocuments",
 
 	"internal/listen.Sources.Of": "internal/listen.FuzzASource",
+
+	"internal/strictyaml.Decode": "events/signature.FuzzTheSignersFile",
+	"internal/strictyaml.Single": "cmd/internal/app.FuzzTheSettings",
 }
 
 // exempted are packages and functions that read only what we, or who runs them, wrote, or next to nothing. What others send to

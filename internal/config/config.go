@@ -15,6 +15,8 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
+
+	"github.com/rolebridge/rolebridge/internal/strictyaml"
 )
 
 // EnvPrefix opens the environment variables that are settings. The rest of the name is the path in upper case with two
@@ -33,7 +35,7 @@ var notSettings = []string{"URL", "KEY", "SECRET", "ENVIRONMENT", "CONTEXT", "CL
 func Load(path string, environ []string, into any) error {
 	k := koanf.New(".")
 	if path != "" {
-		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+		if err := k.Load(file.Provider(path), one{yaml.Parser()}); err != nil {
 			return fmt.Errorf("settings %s: %w", path, err)
 		}
 	}
@@ -63,6 +65,16 @@ func Load(path string, environ []string, into any) error {
 		return explain(err)
 	}
 	return nil
+}
+
+// one is a parser of files of one document.
+type one struct{ koanf.Parser }
+
+func (p one) Unmarshal(text []byte) (map[string]any, error) {
+	if err := strictyaml.Single(text); err != nil {
+		return nil, err
+	}
+	return p.Parser.Unmarshal(text)
 }
 
 // explain makes one line for each fault of the decoder.

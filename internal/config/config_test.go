@@ -57,6 +57,9 @@ func TestAMisspeltSettingFails(t *testing.T) {
 	if _, err := load(t, "", "ROLEBRIDGE_KAFKA__NO_SUCH=1"); err == nil || !strings.Contains(err.Error(), "no_such") {
 		t.Errorf("got %v, want the variable named", err)
 	}
+	if _, err := load(t, "name: a\n---\nname: b\n"); err == nil || !strings.Contains(err.Error(), "a second document") {
+		t.Errorf("got %v, want no document that counts for nothing", err)
+	}
 	if _, err := load(t, "kafka:\n  max_wait: soon\n"); err == nil {
 		t.Error("a duration that is none was accepted")
 	}

@@ -9,7 +9,6 @@
 package contexts
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +26,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/rolebridge/rolebridge/internal/secret"
+	"github.com/rolebridge/rolebridge/internal/strictyaml"
 	"github.com/rolebridge/rolebridge/internal/wholefile"
 )
 
@@ -129,9 +129,7 @@ func (f File) Read() (*Book, error) {
 		return nil, fmt.Errorf("%s: more than %d bytes", f.Path, longest)
 	}
 	var s stored
-	d := yaml.NewDecoder(bytes.NewReader(text))
-	d.KnownFields(true)
-	if err := d.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
+	if err := strictyaml.Decode(text, &s); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: not a file of contexts; correct or remove it: %w", f.Path, withoutValues(err))
 	}
 	b.Current = s.Current
