@@ -28,11 +28,13 @@ func Decode(text []byte, v any) error {
 	return end(d)
 }
 
-// Single fails with [ErrMore] when text has more than one document.
+// Single fails with [ErrMore] when text has more than one document, and else as a decoder does.
 func Single(text []byte) error {
 	d := yaml.NewDecoder(bytes.NewReader(text))
-	if d.Decode(new(yaml.Node)) != nil {
-		return nil // whoever decodes it says what is wrong
+	if err := d.Decode(new(yaml.Node)); errors.Is(err, io.EOF) {
+		return nil
+	} else if err != nil {
+		return err
 	}
 	return end(d)
 }
