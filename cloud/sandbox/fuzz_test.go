@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/rolebridge/rolebridge/cloud/sandbox"
@@ -42,9 +43,9 @@ func FuzzAnyRequestGetsAnAnswer(f *testing.F) {
 	})
 }
 
-// FuzzASignedRequest: whatever somebody who is known asks of IAM and STS, the answer is XML and never our fault, and a refusal
-// has a code.
-func FuzzASignedRequest(f *testing.F) {
+// known is a sandbox, and the credentials of a customer's root in it.
+func known(f *testing.F) (*sandbox.Sandbox, aws.Credentials) {
+	f.Helper()
 	s, err := sandbox.New(sandbox.Defaults())
 	if err != nil {
 		f.Fatal(err)
@@ -53,6 +54,17 @@ func FuzzASignedRequest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	who, err := account.Root.Retrieve(f.Context())
+	if err != nil {
+		f.Fatal(err)
+	}
+	return s, who
+}
+
+// FuzzASignedRequest: whatever somebody who is known asks of IAM and STS, the answer is XML and never our fault, and a refusal
+// has a code.
+func FuzzASignedRequest(f *testing.F) {
+	s, who := known(f)
 	trust := url.QueryEscape(trustOf("arn:aws:iam::" + customer + ":root"))
 	for _, seed := range []string{
 		"Action=CreateRole&RoleName=r&AssumeRolePolicyDocument=" + trust, "Action=CreateRole&RoleName=r&AssumeRolePolicyDocument=%7B&Tags.member.1.Key=k&Tags.member.1.Value=v",
@@ -62,10 +74,6 @@ func FuzzASignedRequest(f *testing.F) {
 	} {
 		f.Add(seed, true)
 		f.Add(seed, false)
-	}
-	who, err := account.Root.Retrieve(f.Context())
-	if err != nil {
-		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, form string, toIAM bool) {
 		service := "sts"
@@ -92,18 +100,7 @@ func FuzzASignedRequest(f *testing.F) {
 // FuzzASignedObjectRequest: whatever somebody who is known asks of S3, the answer is never our fault, and a refusal with a body is XML with
 // a code.
 func FuzzASignedObjectRequest(f *testing.F) {
-	s, err := sandbox.New(sandbox.Defaults())
-	if err != nil {
-		f.Fatal(err)
-	}
-	account, err := s.AddAccount(customer)
-	if err != nil {
-		f.Fatal(err)
-	}
-	who, err := account.Root.Retrieve(f.Context())
-	if err != nil {
-		f.Fatal(err)
-	}
+	s, who := known(f)
 	ask := func(t testing.TB, method, path, query, tagging, body string) *httptest.ResponseRecorder {
 		t.Helper()
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/", strings.NewReader(body))
