@@ -28,11 +28,14 @@ const (
 // errHanging means that what was decided and committed may be taken back: it must be read anew.
 var errHanging = errors.New("a transaction hangs on a partition that is decided here")
 
-// Writers are the transactional ids, or beginnings of such ids, of all who write to the topics in transactions: the deciders of
-// a group, and two of an operator's verbs.
-func Writers(t events.Topics, group string) []string {
-	return []string{group + "-", dlq.TransactionalID(t), snapshot.TransactionalID(t)}
+// Operators are the transactional ids of an operator's verbs that write to the topics.
+func Operators(t events.Topics) []string {
+	return []string{dlq.TransactionalID(t), snapshot.TransactionalID(t)}
 }
+
+// Writers are the transactional ids, or beginnings of such ids, of all who write to the topics in transactions: the deciders of
+// a group, and [Operators].
+func Writers(t events.Topics, group string) []string { return append(Operators(t), group+"-") }
 
 // sweeping ends hanging transactions until ctx ends. Without that, a partition whose transaction lost its marker in a
 // crash of Kafka would never be read to its end again: by no decider that restores it, and by no replica.

@@ -15,8 +15,7 @@ import (
 
 	"github.com/rolebridge/rolebridge/cmd/internal/app"
 	"github.com/rolebridge/rolebridge/events"
-	"github.com/rolebridge/rolebridge/events/dlq"
-	"github.com/rolebridge/rolebridge/events/snapshot"
+	"github.com/rolebridge/rolebridge/workers/lifecycle"
 )
 
 // right is an operation on a resource, in the words of kafka-acls.sh.
@@ -235,20 +234,19 @@ func (k *kafkaPart) mayRead(ctx context.Context, group string) (bool, error) {
 // transactionalRights are those that lifecycle lacks: to write with its own ids, which begin with own, and to see those of
 // operators, whose transactions would look to it as if Kafka had forgotten them.
 func (k *kafkaPart) transactionalRights(ctx context.Context, own string) (lacks []right, err error) {
-	for _, of := range []struct {
-		tried string
-		right right
-	}{
-		{own + k.patient.Lifecycle.Instance, right{kadm.OpWrite, onTransactional, own}},
-		{dlq.TransactionalID(k.topics), right{kadm.OpDescribe, onTransactional, dlq.TransactionalID(k.topics)}},
-		{snapshot.TransactionalID(k.topics), right{kadm.OpDescribe, onTransactional, snapshot.TransactionalID(k.topics)}},
-	} {
-		allowed, err := k.mayTransact(ctx, of.tried)
-		if err != nil {
-			return nil, err
+	try := func(id string, needs right) error {
+		allowed, err := k.mayTransact(ctx, id)
+		if err == nil && !allowed {
+			lacks = append(lacks, needs)
 		}
-		if !allowed {
-			lacks = append(lacks, of.right)
+		return err
+	}
+	if err := try(own+k.patient.Lifecycle.Instance, right{kadm.OpWrite, onTransactional, own}); err != nil {
+		return nil, err
+	}
+	for _, id := range lifecycle.Operators(k.topics) {
+		if err := try(id, right{kadm.OpDescribe, onTransactional, id}); err != nil {
+			return nil, err
 		}
 	}
 	return lacks, nil
