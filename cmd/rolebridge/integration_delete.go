@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rolebridge/rolebridge/integration"
 )
 
 func newIntegrationDelete(s streams) *cobra.Command {
@@ -25,6 +27,9 @@ Asks first, unless forced.`,
 			`Delete provider integration "cspi-12345".`,
 			"rolebridge provider-integration delete cspi-12345 --environment env-abcdef",
 		),
+		Annotations: map[string]string{
+			string(integration.CodeInUse): "Take its connectors away first: rolebridge connector list <id>, and unbind. With --unbind it is deleted together with them.",
+		},
 		Args: atLeast(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, environment, err := l.both()

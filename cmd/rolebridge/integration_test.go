@@ -200,7 +200,7 @@ func TestADeletionAsksFirst(t *testing.T) {
 	}
 	i, _ = create(t, c, "--customer-role-arn", roleARN)
 	c.want(t, 0, "connector", "bind", i.ID, "lcc-1")
-	if got := c.want(t, 5, "pi", "delete", i.ID, "--force"); !strings.Contains(got.err, "in_use") {
+	if got := c.want(t, 5, "pi", "delete", i.ID, "--force"); !strings.Contains(got.err, "in_use") || !strings.Contains(got.err, "With --unbind") {
 		t.Errorf("got %q, want a connector that is bound to stay", got.err)
 	}
 	got := c.want(t, 4, "pi", "delete", "cspi-unknown1", i.ID, "--force", "--unbind")
